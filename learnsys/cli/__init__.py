@@ -1,0 +1,93 @@
+"""The command line: `learnsys NOUN VERB ...`. A command's code is imported only when it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+COMMANDS: dict[tuple[str, str], tuple[str, str]] = {
+    ("trace", "record"): ("learnsys.cli.trace:record", "record the last-level-cache stream of a program"),
+    ("trace", "inspect"): ("learnsys.cli.trace:inspect", "what a trace holds, and its LRU curve"),
+    ("trace", "convert"): ("learnsys.cli.trace:convert", "convert a trace to another format"),
+    ("trace", "synth"): ("learnsys.cli.trace:synth", "write a synthetic trace"),
+    ("cache", "simulate"): ("learnsys.cli.cache:simulate", "hit rates of policies on a trace"),
+    ("cache", "train"): ("learnsys.cli.cache:train", "train a policy to imitate Belady on a trace"),
+    ("env", "list"): ("learnsys.cli.env:list_environments", "the registered environments"),
+    ("env", "check"): ("learnsys.cli.env:check", "run the contracts on an environment"),
+    ("run", "list"): ("learnsys.cli.run:list_runs", "the runs in a folder"),
+    ("run", "show"): ("learnsys.cli.run:show", "one run: configuration, curve, result"),
+    ("run", "report"): ("learnsys.cli.run:report", "one offline HTML page about runs"),
+    ("doctor", ""): ("learnsys.cli.doctor:doctor", "versions, tools and caches on this machine"),
+    ("warmup", ""): ("learnsys.cli.doctor:warmup", "compile all kernels once into the cache"),
+}
+"""(noun, verb) -> ("module:function", help line)."""
+
+
+def usage(noun: str | None = None) -> str:
+    """The list of commands, or of one noun's verbs."""
+    lines = ["usage: learnsys NOUN VERB [ARGUMENTS]   (learnsys NOUN VERB --help tells more)", ""]
+    for (first, second), (_, summary) in COMMANDS.items():
+        if noun in (None, first):
+            lines.append(f"  {f'{first} {second}':<18}{summary}")
+    return "\n".join(lines)
+
+
+def _find(arguments: Sequence[str]) -> tuple[Callable[..., Any] | None, str, list[str]]:
+    """The function that `arguments` name (None: show usage), the program's name, and what is left for it."""
+    noun = arguments[0]
+    for verb, rest in (("", 1), (arguments[1] if len(arguments) > 1 else "", 2)):
+        if (noun, verb) in COMMANDS:
+            module, function = COMMANDS[noun, verb][0].split(":")
+            return (
+                getattr(import_module(module), function),
+                f"learnsys {noun} {verb}".strip(),
+                [*arguments[rest:]],
+            )
+    return None, "learnsys", []
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 done, 1 the command's own "no", 2 bad input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    nouns = {noun for noun, _ in COMMANDS}
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if arguments[0] == "--version":
+        from learnsys import __version__
+
+        print(__version__)
+        return 0
+    if (
+        arguments[0] in nouns
+        and arguments[1:2] in (["-h"], ["--help"])
+        and (arguments[0], "") not in COMMANDS
+    ):
+        print(usage(arguments[0]))
+        return 0
+    from learnsys.errors import LearnsysError
+
+    try:
+        function, program, rest = _find(arguments)
+        if function is None:
+            print(usage(arguments[0] if arguments[0] in nouns else None), file=sys.stderr)
+            print(f"learnsys: no command {' '.join(arguments[:2])!r}", file=sys.stderr)
+            return 2
+        import tyro
+
+        return int(tyro.cli(function, args=rest, prog=program) or 0)
+    except LearnsysError as error:
+        print(f"learnsys: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "out of memory"
+        name = getattr(error, "filename", None)
+        print(f"learnsys: {f'{name}: ' if name else ''}{reason}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("learnsys: interrupted", file=sys.stderr)
+        return 130
+    return 2

@@ -1,0 +1,1 @@
+"""Cache replacement: geometry, accesses and next uses, the bounds (LRU, Belady), the stepper, the environments."""

@@ -1,0 +1,120 @@
+"""The decision-stepping simulator: it runs many lanes of accesses and stops each where a line must be evicted.
+
+A lane is an independent stream of accesses with cache rows of its own: a whole trace (one lane, all rows), one
+set of a trace (as many lanes as sets), or one of many traces. Sets never interact, so the lanes of one trace can
+advance in any order, or all in lock-step as one batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from learnsys.envs.cache.accesses import Accesses
+
+
+@njit(
+    [
+        "int64(int64[:], int64[:], int64[:], int32[:], int32[:], int32[:, :], int32[:, :], int32[:], uint8[:])",
+    ],
+    cache=True,
+    nogil=True,
+)
+def _advance(position, end, order, line, row, tags, touched, filled, hits):
+    """Run every lane to its next miss in a full set, or to its end; return how many lanes wait for a decision."""
+    ways = tags.shape[1]
+    waiting = 0
+    for lane in range(position.size):
+        p = position[lane]
+        while p < end[lane]:
+            t = order[p]
+            r = row[t]
+            wanted = line[t]
+            way = 0
+            while way < filled[r] and tags[r, way] != wanted:
+                way += 1
+            hits[t] = way < filled[r]
+            if way == ways:
+                waiting += 1
+                break
+            if way == filled[r]:
+                tags[r, way] = wanted
+                filled[r] += 1
+            touched[r, way] = t
+            p += 1
+        position[lane] = p
+    return waiting
+
+
+@njit(
+    ["void(int64[:], int64[:], int64[:], int32[:], int32[:], int32[:, :], int32[:, :], int64[:], int64[:])"],
+    cache=True,
+    nogil=True,
+)
+def _evict(position, end, order, line, row, tags, touched, lanes, ways):
+    for i in range(lanes.size):
+        lane = lanes[i]
+        t = order[position[lane]]
+        way = ways[i]
+        if way >= 0:
+            tags[row[t], way] = line[t]
+            touched[row[t], way] = t
+        position[lane] += 1
+
+
+class Stepper:
+    """Steps a set-associative cache from one eviction decision to the next.
+
+    Args:
+        accesses: the prepared trace.
+        sets, ways: the cache; `accesses.row` must be below `sets`.
+        by_set: one lane for each set (True), or one lane in the trace's own order (False).
+
+    Attributes:
+        tags: line ids held, int32 (sets, ways), -1 where free; ways fill from the lowest.
+        touched: index of the access that last touched each way, int32 (sets, ways). It gives the line's last
+            PC (`accesses.pc[touched]`), its next use (`accesses.next_use[touched]`) and its recency.
+        hits: uint8 (n,), final once a lane has passed the access.
+    """
+
+    def __init__(self, accesses: Accesses, sets: int, ways: int, *, by_set: bool = False) -> None:
+        self.accesses = accesses
+        self.tags = np.full((sets, ways), -1, np.int32)
+        self.touched = np.full((sets, ways), -1, np.int32)
+        self.hits = np.zeros(len(accesses), np.uint8)
+        self._filled = np.zeros(sets, np.int32)
+        if by_set:
+            self._order = np.argsort(accesses.row, kind="stable").astype(np.int64)
+            counts = np.bincount(accesses.row, minlength=sets)
+            self._end = np.cumsum(counts).astype(np.int64)
+            self._position = self._end - counts
+        else:
+            self._order = np.arange(len(accesses), dtype=np.int64)
+            self._end = np.array([len(accesses)], np.int64)
+            self._position = np.zeros(1, np.int64)
+
+    def advance(self) -> NDArray[np.int64]:
+        """Run all lanes to their next decision; return the lanes that wait for one, int64 (k,), k = 0 at the end."""
+        a = self.accesses
+        waiting = _advance(
+            self._position,
+            self._end,
+            self._order,
+            a.line,
+            a.row,
+            self.tags,
+            self.touched,
+            self._filled,
+            self.hits,
+        )
+        return np.flatnonzero(self._position < self._end) if waiting else np.zeros(0, np.int64)
+
+    def pending(self, lanes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Index of the access that each of the waiting `lanes` misses on, int64 (k,)."""
+        return self._order[self._position[lanes]]
+
+    def evict(self, lanes: NDArray[np.int64], ways: NDArray[np.int64]) -> None:
+        """Evict way `ways[i]` for the waiting `lanes[i]` and insert the missed line; -1 bypasses the cache."""
+        a = self.accesses
+        _evict(self._position, self._end, self._order, a.line, a.row, self.tags, self.touched, lanes, ways)

@@ -1,0 +1,1 @@
+"""Cache policies: one file each, one line each in `registry.POLICIES`."""

@@ -1,0 +1,108 @@
+"""One run = one folder: config.json, command.txt, env.json, metrics.jsonl, checkpoints, summary.json, timings.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from dataclasses import asdict, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from learnsys.errors import InputError
+from learnsys.files import write_json, write_text
+
+_PACKAGES = ("learnsys", "torch", "numpy", "numba", "gymnasium", "pyscipopt", "networkx", "stable-baselines3")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide results."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+class Run:
+    """The folder of one run. Everything is written atomically but `metrics.jsonl`, which only grows.
+
+    Args:
+        folder: made if missing.
+        config: a dataclass or a dict. A folder that holds another configuration is refused, since resuming would
+            mix two runs.
+
+    Raises:
+        InputError: the folder holds a run with another configuration, or a file that is no run's.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], config: Any) -> None:
+        self.folder = Path(folder)
+        content = asdict(config) if is_dataclass(config) and not isinstance(config, type) else dict(config)
+        content = json.loads(json.dumps(content, default=str))
+        path = self.folder / "config.json"
+        if path.exists() and read_json(path) != content:
+            raise InputError(
+                "holds a run with another configuration",
+                file=self.folder,
+                remedy="choose another --out or delete it",
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, content)
+        write_text(self.folder / "command.txt", shlex.join(["learnsys", *sys.argv[1:]]) + "\n")
+        write_json(self.folder / "env.json", versions())
+
+    def log(self, **values: Any) -> None:
+        """Append one line to `metrics.jsonl`."""
+        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(values, sort_keys=True, default=float) + "\n")
+
+    def rewind(self, key: str, value: float) -> None:
+        """Drop the metric lines with `key` above `value` (and half-written ones): what a resumed run does again."""
+        path = self.folder / "metrics.jsonl"
+        if path.exists():
+            kept = [line for line in read_metrics(self.folder) if line.get(key, value) <= value]
+            write_text(path, "".join(json.dumps(line, sort_keys=True) + "\n" for line in kept))
+
+    def finish(self, summary: dict[str, Any], timings: dict[str, Any]) -> None:
+        """Write `timings.json`, then `summary.json`, which must hold nothing that two equal runs could differ in."""
+        write_json(self.folder / "timings.json", timings)
+        write_json(self.folder / "summary.json", summary)
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: missing, or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no such file", file=path) from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON ({error})", file=path, remedy="restore it or start a new run") from None
+
+
+def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The metric lines of a run, oldest first; a half-written last line is left out."""
+    path = Path(folder) / "metrics.jsonl"
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
+
+
+def find_runs(folder: str | os.PathLike[str]) -> list[Path]:
+    """The run folders at and below `folder`, sorted by name."""
+    return sorted(
+        path.parent for path in Path(folder).rglob("config.json") if (path.parent / "env.json").exists()
+    )

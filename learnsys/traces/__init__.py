@@ -1,0 +1,1 @@
+"""Traces: one in-memory form, readers and writers by format, the recorder, synthetic workloads, samples."""
