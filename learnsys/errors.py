@@ -33,9 +33,7 @@ class InputError(LearnsysError):
         self.remedy = remedy
         where = [str(part) for part in (self.file, place) if part is not None]
         text = ": ".join([*where, message])
-        super().__init__(
-            " ".join(f"{text}; {remedy}".splitlines()) if remedy else " ".join(text.splitlines())
-        )
+        super().__init__(" ".join(f"{text}; {remedy}".splitlines()) if remedy else " ".join(text.splitlines()))
 
     def __reduce__(self):  # worker processes send their errors back pickled
         return _rebuild, (self.message, self.file, self.place, self.remedy)

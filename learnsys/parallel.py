@@ -43,9 +43,7 @@ def run_parallel(
             ray.init(address=address, ignore_reinit_error=True)
             register_ray()
     except ImportError:
-        raise InputError(
-            f"backend {backend!r} is not installed", remedy=f"pip install 'learnsys[{backend}]'"
-        ) from None
+        raise InputError(f"backend {backend!r} is not installed", remedy=f"pip install 'learnsys[{backend}]'") from None
     with joblib.parallel_config(backend=backend):
         parallel = joblib.Parallel(
             n_jobs=workers, return_as="generator" if backend in ("loky", "threading") else "list"

@@ -103,6 +103,4 @@ def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 def find_runs(folder: str | os.PathLike[str]) -> list[Path]:
     """The run folders at and below `folder`, sorted by name."""
-    return sorted(
-        path.parent for path in Path(folder).rglob("config.json") if (path.parent / "env.json").exists()
-    )
+    return sorted(path.parent for path in Path(folder).rglob("config.json") if (path.parent / "env.json").exists())

@@ -60,11 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(__version__)
         return 0
-    if (
-        arguments[0] in nouns
-        and arguments[1:2] in (["-h"], ["--help"])
-        and (arguments[0], "") not in COMMANDS
-    ):
+    if arguments[0] in nouns and arguments[1:2] in (["-h"], ["--help"]) and (arguments[0], "") not in COMMANDS:
         print(usage(arguments[0]))
         return 0
     from learnsys.errors import LearnsysError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,5 +46,5 @@ class Trace:
 
     def __getitem__(self, part: slice) -> Trace:
         """The accesses of a slice, as views."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return Trace(**{k: v[part] if isinstance(v, np.ndarray) else v for k, v in values.items()})

@@ -97,9 +97,7 @@ def _next_use(ids, next_use, upcoming, offset):
 def next_uses(ids: NDArray[np.int32], n_ids: int) -> NDArray[np.int32]:
     """For each access the index of the next access to the same id, or `NEVER`; shape (n,)."""
     if ids.size >= NEVER:
-        raise InputError(
-            f"a trace of {ids.size} accesses is too long", remedy="split it below 2^31 - 1 accesses"
-        )
+        raise InputError(f"a trace of {ids.size} accesses is too long", remedy="split it below 2^31 - 1 accesses")
     result = np.empty(ids.size, np.int32)
     _next_use(ids, result, np.full(n_ids, NEVER, np.int32), 0)
     return result
@@ -130,9 +128,7 @@ class Accesses:
         return self.line.size
 
     @classmethod
-    def prepare(
-        cls, address: NDArray[np.uint64], pc: NDArray[np.uint64] | None, geometry: CacheGeometry
-    ) -> Accesses:
+    def prepare(cls, address: NDArray[np.uint64], pc: NDArray[np.uint64] | None, geometry: CacheGeometry) -> Accesses:
         """Ids, sets and next uses of byte addresses (n,) and program counters (n,) or None."""
         lines, pcs = DenseIds(), DenseIds()
         number = np.asarray(address, np.uint64) >> np.uint64(geometry.line_bits)

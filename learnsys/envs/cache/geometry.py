@@ -42,9 +42,7 @@ class CacheGeometry:
         if self.ways < 1 or self.line_size < 1 or self.capacity < 1:
             raise InputError("capacity, ways and line size must be at least 1")
         if self.line_size & (self.line_size - 1):
-            raise InputError(
-                f"a line of {self.line_size} bytes is no power of two", remedy="use 32, 64 or 128"
-            )
+            raise InputError(f"a line of {self.line_size} bytes is no power of two", remedy="use 32, 64 or 128")
         sets, rest = divmod(self.capacity, self.ways * self.line_size)
         if rest or sets < 1 or sets & (sets - 1):
             raise InputError(

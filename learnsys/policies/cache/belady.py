@@ -27,6 +27,4 @@ class Belady(SetPolicy):
         return {"tags": tags, "upcoming": upcoming}
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
-        belady_kernel(
-            chunk.line, chunk.row, chunk.next_use, state["tags"], state["upcoming"], self.bypass, hits
-        )
+        belady_kernel(chunk.line, chunk.row, chunk.next_use, state["tags"], state["upcoming"], self.bypass, hits)

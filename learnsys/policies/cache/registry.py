@@ -22,9 +22,7 @@ def make_set_policy(name: str, **arguments: Any) -> Any:
         InputError: there is none.
     """
     if name not in SET_POLICIES:
-        raise InputError(
-            f"no cache policy is called {name!r}", remedy=f"choose from {', '.join(SET_POLICIES)}"
-        )
+        raise InputError(f"no cache policy is called {name!r}", remedy=f"choose from {', '.join(SET_POLICIES)}")
     entry, defaults = SET_POLICIES[name]
     module, attribute = entry.split(":")
     return getattr(import_module(module), attribute)(**{**defaults, **arguments})
