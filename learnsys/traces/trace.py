@@ -46,5 +46,8 @@ class Trace:
 
     def __getitem__(self, part: slice) -> Trace:
         """The accesses of a slice, as views."""
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Trace(**{k: v[part] if isinstance(v, np.ndarray) else v for k, v in values.items()})
+        parts: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            parts[field.name] = value[part] if isinstance(value, np.ndarray) else value
+        return Trace(**parts)
