@@ -49,10 +49,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write `value` as JSON with sorted keys, so that equal values give equal bytes."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, default=_plain) + "\n")
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, default=plain) + "\n")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What JSON writes for a numpy scalar or array, or a path."""
     if hasattr(value, "item"):
         return value.item()
     if hasattr(value, "tolist"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -50,7 +51,28 @@ def _find(arguments: Sequence[str]) -> tuple[Callable[..., Any] | None, str, lis
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 the command's own "no", 2 bad input, 130 interrupted."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    from learnsys.errors import LearnsysError
+
+    try:
+        code = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return code
+    except LearnsysError as error:
+        print(f"learnsys: {error}", file=sys.stderr)
+    except BrokenPipeError:  # the reader of our output (head, less) has left: nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "out of memory"
+        name = getattr(error, "filename", None)
+        print(f"learnsys: {f'{name}: ' if name else ''}{reason}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("learnsys: interrupted", file=sys.stderr)
+        return 130
+    return 2
+
+
+def _dispatch(arguments: list[str]) -> int:
     nouns = {noun for noun, _ in COMMANDS}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
@@ -63,27 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] in nouns and arguments[1:2] in (["-h"], ["--help"]) and (arguments[0], "") not in COMMANDS:
         print(usage(arguments[0]))
         return 0
-    from learnsys.errors import LearnsysError
+    function, program, rest = _find(arguments)
+    if function is None:
+        print(usage(arguments[0] if arguments[0] in nouns else None), file=sys.stderr)
+        print(f"learnsys: no command {' '.join(arguments[:2])!r}", file=sys.stderr)
+        return 2
+    import tyro
 
-    try:
-        function, program, rest = _find(arguments)
-        if function is None:
-            print(usage(arguments[0] if arguments[0] in nouns else None), file=sys.stderr)
-            print(f"learnsys: no command {' '.join(arguments[:2])!r}", file=sys.stderr)
-            return 2
-        import tyro
-
-        return int(tyro.cli(function, args=rest, prog=program) or 0)
-    except LearnsysError as error:
-        print(f"learnsys: {error}", file=sys.stderr)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    except (OSError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "out of memory"
-        name = getattr(error, "filename", None)
-        print(f"learnsys: {f'{name}: ' if name else ''}{reason}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("learnsys: interrupted", file=sys.stderr)
-        return 130
-    return 2
+    return int(tyro.cli(function, args=rest, prog=program) or 0)
