@@ -39,10 +39,14 @@ class SetPolicy(ABC):
     Subclasses are frozen dataclasses whose fields are the policy's parameters. `start` allocates the state and
     `run` advances it; together they are deterministic under `seed`, and running a trace in one chunk or in many
     gives the same hits.
+
+    A policy that `needs_fit` learns offline: `fit` sees an earlier part of the trace, once, and returns arrays that
+    replace those of the same names in the state that `start` makes. Without them it runs as one that learnt nothing.
     """
 
     name: ClassVar[str]
     needs_future: ClassVar[bool] = False
+    needs_fit: ClassVar[bool] = False
 
     @abstractmethod
     def start(self, geometry: CacheGeometry, seed: int = 0) -> State:
@@ -51,6 +55,10 @@ class SetPolicy(ABC):
     @abstractmethod
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         """Advance `state` over `chunk`; write 1 or 0 for each access into `hits`, shape (n,)."""
+
+    def fit(self, chunk: Chunk, geometry: CacheGeometry) -> State:
+        """What is learnt from `chunk`, the training part; its `next_use` knows nothing after that part's end."""
+        return {}
 
     def grow(self, state: State, n_lines: int, n_pcs: int) -> None:
         """Make room in `state` for ids below `n_lines` and `n_pcs`; called before each chunk."""
