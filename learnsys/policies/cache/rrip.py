@@ -104,6 +104,4 @@ class RRIP(SetPolicy):
         }
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
-        _rrip(
-            chunk.line, chunk.row, state["tags"], state["rrpv"], state["insertion"], state["counters"], hits
-        )
+        _rrip(chunk.line, chunk.row, state["tags"], state["rrpv"], state["insertion"], state["counters"], hits)
