@@ -7,6 +7,8 @@ advance in any order, or all in lock-step as one batch.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -16,19 +18,22 @@ from learnsys.envs.cache.accesses import Accesses
 
 @njit(
     [
-        "int64(int64[:], int64[:], int64[:], int32[:], int32[:], int32[:, :], int32[:, :], int32[:], uint8[:])",
+        "void(int64[:], int64[:], int64[:], int64, int32[:], int32[:], int32[:, :], int32[:, :], int32[:], uint8[:], "
+        "boolean[:])",
     ],
     cache=True,
     nogil=True,
 )
-def _advance(position, end, order, line, row, tags, touched, filled, hits):
-    """Run every lane to its next miss in a full set, or to its end; return how many lanes wait for a decision."""
+def _advance(position, end, order, until, line, row, tags, touched, filled, hits, waiting):
+    """Run every lane to its next miss in a full set, to access `until` or to its end; tell which wait for a decision."""
     ways = tags.shape[1]
-    waiting = 0
     for lane in range(position.size):
+        waiting[lane] = False
         p = position[lane]
         while p < end[lane]:
             t = order[p]
+            if t >= until:
+                break
             r = row[t]
             wanted = line[t]
             way = 0
@@ -36,7 +41,7 @@ def _advance(position, end, order, line, row, tags, touched, filled, hits):
                 way += 1
             hits[t] = way < filled[r]
             if way == ways:
-                waiting += 1
+                waiting[lane] = True
                 break
             if way == filled[r]:
                 tags[r, way] = wanted
@@ -44,7 +49,6 @@ def _advance(position, end, order, line, row, tags, touched, filled, hits):
             touched[r, way] = t
             p += 1
         position[lane] = p
-    return waiting
 
 
 @njit(
@@ -94,21 +98,37 @@ class Stepper:
             self._end = np.array([len(accesses)], np.int64)
             self._position = np.zeros(1, np.int64)
 
-    def advance(self) -> NDArray[np.int64]:
-        """Run all lanes to their next decision; return the lanes that wait for one, int64 (k,), k = 0 at the end."""
+    def advance(self, until: int | None = None) -> NDArray[np.int64]:
+        """Run all lanes to their next decision; return the lanes that wait for one, int64 (k,), k = 0 at the end.
+
+        Args:
+            until: stop each lane before this access; a later call without it, or with a later one, goes on there.
+        """
         a = self.accesses
-        waiting = _advance(
+        waiting = np.empty(self._position.size, np.bool_)
+        _advance(
             self._position,
             self._end,
             self._order,
+            len(a) if until is None else until,
             a.line,
             a.row,
             self.tags,
             self.touched,
             self._filled,
             self.hits,
+            waiting,
         )
-        return np.flatnonzero(self._position < self._end) if waiting else np.zeros(0, np.int64)
+        return np.flatnonzero(waiting)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The cache and each lane's place in the trace, by name (the arrays themselves, not copies)."""
+        return {"tags": self.tags, "touched": self.touched, "filled": self._filled, "position": self._position}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from the `state` of a stepper of the same shape over the same accesses."""
+        for name, array in self.state().items():
+            array[...] = state[name]
 
     def pending(self, lanes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index of the access that each of the waiting `lanes` misses on, int64 (k,)."""
