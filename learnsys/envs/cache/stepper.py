@@ -25,7 +25,7 @@ from learnsys.envs.cache.accesses import Accesses
     nogil=True,
 )
 def _advance(position, end, order, until, line, row, tags, touched, filled, hits, waiting):
-    """Run every lane to its next miss in a full set, to access `until` or to its end; tell which wait for a decision."""
+    """Run every lane to its next miss in a full set, to access `until` or to its end; tell which ones wait."""
     ways = tags.shape[1]
     for lane in range(position.size):
         waiting[lane] = False
