@@ -1,0 +1,237 @@
+"""Control inversion: SCIP's branch and bound stops at each decision, and goes on when it is told what to do.
+
+SCIP calls a plugin's callback when it needs a decision. The solving process runs in a greenlet, and the callback *is*
+the switch of the greenlet that asked for the next decision: SCIP's C frames stay suspended where they are while the
+caller looks at the model and acts on it. A switch costs less than a microsecond. No Python code of ours runs inside the
+callback, so an exception or an interrupt cannot be lost there.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from greenlet import getcurrent, greenlet
+from pyscipopt import Model
+
+from learnsys.errors import LearnsysError
+
+_ENDED = object()
+_orphans: dict[int, list[_Core]] = defaultdict(list)
+"""Thread -> episodes that the garbage collector dropped in another thread; their own thread ends them."""
+
+
+class Plugin(Protocol):
+    """A SCIP plugin whose callback asks for a decision."""
+
+    hook: str
+    """name of the callback that asks (`branchexeclp`, `nodeselect`, `heurexec`)"""
+
+    def decline(self) -> dict[str, Any]:
+        """What the callback answers if SCIP is to go on by itself, in the state that the model is in now."""
+
+
+class SolverError(LearnsysError):
+    """SCIP failed, or the episode cannot go on."""
+
+
+class Episode:
+    """One solving process that stops at every decision.
+
+    Dropping the last reference ends the process and frees the model: nothing inside refers to this object.
+
+    Args:
+        model: in stage PROBLEM, with `plugin` included. The episode owns it from now on and frees it.
+        plugin: asks for the decisions.
+    """
+
+    __slots__ = ("__weakref__", "_core", "_finalizer")
+
+    def __init__(self, model: Model, plugin: Any) -> None:
+        self._core = _Core(model, plugin)
+        self._finalizer = weakref.finalize(self, _Core.close, self._core)  # also runs at the interpreter's exit
+
+    @property
+    def model(self) -> Model:
+        """The model: inside branch and bound while a decision waits, solved or stopped after the last one.
+
+        Raises:
+            SolverError: the episode is closed.
+        """
+        if self._core.model is None:
+            raise SolverError("the episode is closed; call reset")
+        return self._core.model
+
+    @property
+    def waiting(self) -> bool:
+        """Whether SCIP waits for a decision."""
+        return self._core.waiting
+
+    def resume(self, answer: dict[str, Any] | None = None) -> bool:
+        """Run until the next decision; True if there is one, False if the solving process has ended.
+
+        Args:
+            answer: what the waiting callback returns to SCIP; None starts the process.
+
+        Raises:
+            SolverError: SCIP failed, the process has ended, or another thread started it.
+            Exception: whatever a callback of another plugin raised (KeyboardInterrupt included).
+        """
+        return self._core.resume(answer)
+
+    def claim(self) -> None:
+        """Declare that the model is about to be changed for the waiting decision.
+
+        Until `resume`, an exception (an interrupt between branching and resuming, say) leaves an episode that can
+        only be closed.
+
+        Raises:
+            SolverError: no decision waits, or another thread started the process.
+        """
+        self._core.claim()
+
+    def interrupt(self) -> None:
+        """End the process at the waiting decision; the model stays readable until `close`."""
+        self._core.interrupt()
+
+    def close(self) -> None:
+        """End the process, if it still runs, and free the model. May be called twice."""
+        self._finalizer()
+
+
+class _Core:
+    """The part of an episode that the solving process may refer to."""
+
+    def __init__(self, model: Model, plugin: Any) -> None:
+        self.model: Model | None = model
+        self.plugin = plugin
+        self.thread = threading.get_ident()
+        self.process: greenlet | None = greenlet(self.run)
+        self.waiting = False
+        self.error: BaseException | None = None
+        self.lost: list[Any] = []
+        for orphan in _orphans.pop(self.thread, ()):
+            orphan.close()
+
+    def run(self, _: Any) -> object:
+        try:
+            assert self.model is not None
+            self.model.optimizeNogil()
+        except Exception as error:
+            self.error = error
+        return _ENDED
+
+    def claim(self) -> None:
+        if not self.waiting:
+            raise SolverError("no decision is waiting; call reset")
+        if threading.get_ident() != self.thread:
+            raise SolverError("the episode was started in another thread; call reset and step in the same thread")
+        self.waiting = False
+
+    def resume(self, answer: dict[str, Any] | None) -> bool:
+        process = self.process
+        if process is None:
+            raise SolverError("the episode has ended; call reset")
+        if threading.get_ident() != self.thread:
+            raise SolverError("the episode was started in another thread; call reset and step in the same thread")
+        caller = getcurrent()
+        process.parent = caller
+        setattr(self.plugin, self.plugin.hook, caller.switch)
+        # What a callback of another plugin raises never reaches Python's caller: Cython reports it as "unraisable".
+        report = sys.unraisablehook
+        sys.unraisablehook = self.lost.append
+        try:
+            ended = process.switch(answer) is _ENDED
+        finally:
+            sys.unraisablehook = report
+        if self.lost or ended:
+            return self.settle(ended)
+        self.waiting = True
+        return True
+
+    def settle(self, ended: bool) -> bool:
+        """After the end of the process, or of anything that was raised in a callback."""
+        lost, self.lost[:] = self.lost[:], []
+        if not ended:
+            for unraisable in lost:
+                sys.unraisablehook(unraisable)
+            self.waiting = True
+            return True
+        self.process = None
+        if self.error is None:
+            return False
+        error, self.error = self.error, None
+        if lost:
+            raise lost[0].exc_value
+        if "no memory" in str(error) or "insufficient memory" in str(error):
+            raise MemoryError("SCIP ran out of memory") from error
+        raise SolverError(f"SCIP failed: {error}") from error
+
+    def interrupt(self) -> None:
+        """Let the process end: SCIP is told to stop, and every further question is declined."""
+        self.waiting = False
+        if self.process is None:
+            return
+        if not self.process:  # never started
+            self.process = None
+            return
+        assert self.model is not None
+        plugin = self.plugin
+        self.model.interruptSolve()
+        answer = plugin.decline()
+        while self.process is not None:
+            if self.resume(answer):
+                self.waiting, answer = False, plugin.decline()
+
+    def close(self) -> None:
+        if self.model is None:
+            return
+        if self.process and threading.get_ident() != self.thread:
+            _orphans[self.thread].append(self)
+            return
+        try:
+            self.interrupt()
+        finally:
+            model, self.model, self.process = self.model, None, None
+            model.free()
+
+
+def solve(model: Model, plugin: Any, decide: Callable[..., dict[str, Any]]) -> None:
+    """Solve to the end with `decide` as the callback of `plugin`: push mode, without a switch.
+
+    Args:
+        decide: called with the callback's own arguments, returns its answer.
+
+    Raises:
+        SolverError: SCIP failed.
+        Exception: whatever `decide` raised; the solving process has been stopped then.
+    """
+    raised: list[BaseException] = []
+
+    def guarded(*arguments: Any) -> dict[str, Any]:
+        try:
+            return plugin.decline() if raised else decide(*arguments)
+        except BaseException as error:
+            raised.append(error)
+            model.interruptSolve()
+            return plugin.decline()
+
+    setattr(plugin, plugin.hook, guarded)
+    report = sys.unraisablehook
+    lost: list[Any] = []
+    sys.unraisablehook = lost.append
+    try:
+        model.optimizeNogil()
+    except Exception as error:
+        if not raised and lost:
+            raised.append(lost[0].exc_value)
+        elif not raised:
+            raise SolverError(f"SCIP failed: {error}") from error
+    finally:
+        sys.unraisablehook = report
+    if raised:
+        raise raised[0]
