@@ -1,0 +1,164 @@
+"""The C library of SCIP that PySCIPOpt brings, callable from Numba kernels.
+
+PySCIPOpt's extension module is linked against libscip, so `dlsym` on the extension finds every exported function
+without any search for the library. Each function that the kernels need is registered with LLVM under its name;
+kernels then call it as a Numba `ExternalFunction`, which, unlike a ctypes pointer, can be compiled into a kernel
+that is cached on disk and loaded by another process.
+
+Only exported functions are called and no structure is read, so the layout of SCIP's memory does not matter. What
+does matter are the signatures below; they are those of SCIP 10. With any other version, or where a symbol is
+missing, `available()` is False and everything that uses this module does its work through PySCIPOpt's own methods.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import TYPE_CHECKING, Any
+
+import llvmlite.binding
+import llvmlite.ir
+from numba import types
+from numba.core import sigutils
+from numba.extending import intrinsic
+
+if TYPE_CHECKING:
+    from pyscipopt import Model
+
+SCIP_MAJOR = 10
+"""The major version of SCIP whose signatures are declared here."""
+
+STAGE_SOLVING = 9
+LP_NOT_SOLVED = 0
+
+# intp stands for any pointer, uint32 for SCIP_Bool and the enumerations, float64 for SCIP_Real
+_SIGNATURES = {
+    "SCIPgetStage": "uint32(intp)",
+    "SCIPgetLPSolstat": "uint32(intp)",
+    "SCIPgetNRuns": "int32(intp)",
+    "SCIPgetNLPs": "int64(intp)",
+    "SCIPgetObjNorm": "float64(intp)",
+    "SCIPinfinity": "float64(intp)",
+    "SCIPepsilon": "float64(intp)",
+    "SCIPfeastol": "float64(intp)",
+    "SCIPgetVars": "intp(intp)",
+    "SCIPgetNVars": "int32(intp)",
+    "SCIPgetLPRows": "intp(intp)",
+    "SCIPgetNLPRows": "int32(intp)",
+    "SCIPgetNLPCols": "int32(intp)",
+    "SCIPgetLPBranchCands": "int32(intp, intp, intp, intp, intp, intp, intp)",
+    "SCIPgetPseudoBranchCands": "int32(intp, intp, intp, intp)",
+    "SCIPbranchVar": "int32(intp, intp, intp, intp, intp)",
+    "SCIPgetBestSol": "intp(intp)",
+    "SCIPsolGetIndex": "int32(intp)",
+    "SCIPgetSolVal": "float64(intp, intp, intp)",
+    "SCIPvarGetIndex": "int32(intp)",
+    "SCIPvarGetProbindex": "int32(intp)",
+    "SCIPvarGetStatus": "uint32(intp)",
+    "SCIPvarGetType": "uint32(intp)",
+    "SCIPvarIsImpliedIntegral": "uint32(intp)",
+    "SCIPvarGetObj": "float64(intp)",
+    "SCIPvarGetLbLocal": "float64(intp)",
+    "SCIPvarGetUbLocal": "float64(intp)",
+    "SCIPvarGetLPSol": "float64(intp)",
+    "SCIPvarGetAvgSol": "float64(intp)",
+    "SCIPvarGetCol": "intp(intp)",
+    "SCIPvarGetCutoffSum": "float64(intp, uint32)",
+    "SCIPvarGetNBranchings": "int64(intp, uint32)",
+    "SCIPgetVarPseudocost": "float64(intp, intp, uint32)",
+    "SCIPgetVarPseudocostScore": "float64(intp, intp, float64)",
+    "SCIPgetColRedcost": "float64(intp, intp)",
+    "SCIPcolGetLb": "float64(intp)",
+    "SCIPcolGetUb": "float64(intp)",
+    "SCIPcolGetPrimsol": "float64(intp)",
+    "SCIPcolGetAge": "int32(intp)",
+    "SCIPcolGetBasisStatus": "uint32(intp)",
+    "SCIPcolGetVarProbindex": "int32(intp)",
+    "SCIProwGetIndex": "int32(intp)",
+    "SCIProwIsModifiable": "uint32(intp)",
+    "SCIProwGetCols": "intp(intp)",
+    "SCIProwGetVals": "intp(intp)",
+    "SCIProwGetNNonz": "int32(intp)",
+    "SCIProwGetNLPNonz": "int32(intp)",
+    "SCIProwGetLhs": "float64(intp)",
+    "SCIProwGetRhs": "float64(intp)",
+    "SCIProwGetConstant": "float64(intp)",
+    "SCIProwGetNorm": "float64(intp)",
+    "SCIProwGetDualsol": "float64(intp)",
+    "SCIProwGetAge": "int32(intp)",
+    "SCIPgetRowLPActivity": "float64(intp, intp)",
+}
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """PySCIPOpt's extension module, through which the functions of libscip are found."""
+    import pyscipopt.scip
+
+    return ctypes.CDLL(pyscipopt.scip.__file__)
+
+
+@functools.cache
+def why_unavailable() -> str | None:
+    """Register the functions with LLVM on the first call; None, or what keeps them from being used."""
+    try:
+        lib = library()
+        major = lib.SCIPmajorVersion()
+        if major != SCIP_MAJOR:
+            return f"the kernels know SCIP {SCIP_MAJOR}, PySCIPOpt brings SCIP {major}"
+        for name in _SIGNATURES:
+            address = ctypes.cast(getattr(lib, name), ctypes.c_void_p).value
+            llvmlite.binding.add_symbol(name, address)
+    except (ImportError, OSError, AttributeError) as error:
+        return f"libscip cannot be reached through PySCIPOpt: {error}"
+    return None
+
+
+def available() -> bool:
+    """Whether kernels can call libscip. The answer never changes within a process."""
+    return why_unavailable() is None
+
+
+def function(name: str) -> types.ExternalFunction:
+    """The C function `name` for use in a Numba kernel.
+
+    Raises:
+        RuntimeError: libscip is not available; compiling a kernel against it would end the process.
+    """
+    reason = why_unavailable()
+    if reason is not None:
+        raise RuntimeError(reason)
+    arguments, result = sigutils.normalize_signature(_SIGNATURES[name])
+    return types.ExternalFunction(name, result(*arguments))
+
+
+_pointer_of_capsule = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer_of_capsule.restype = ctypes.c_void_p
+_pointer_of_capsule.argtypes = [ctypes.py_object, ctypes.c_char_p]
+
+
+def pointer(model: Model) -> int:
+    """Address of the SCIP instance of `model`.
+
+    Raises:
+        ValueError: the model has been freed.
+    """
+    return _pointer_of_capsule(model.to_ptr(False), b"scip")
+
+
+def _load(element: types.Type, llvm_type: Any) -> Any:
+    def load(typing_context: Any, address: Any, i: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            base = builder.inttoptr(arguments[0], llvm_type.as_pointer())
+            return builder.load(builder.gep(base, [arguments[1]]))
+
+        return element(types.intp, types.intp), codegen
+
+    return intrinsic(load)
+
+
+load_pointer = _load(types.intp, llvmlite.ir.IntType(8 * ctypes.sizeof(ctypes.c_void_p)))
+"""`load_pointer(address, i)`: element i of the C array of pointers at `address`, in a kernel."""
+
+load_real = _load(types.float64, llvmlite.ir.DoubleType())
+"""`load_real(address, i)`: element i of the C array of doubles at `address`, in a kernel."""
