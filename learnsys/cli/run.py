@@ -111,7 +111,7 @@ def report(folders: Annotated[list[Path], tyro.conf.Positional], out: Path = Pat
         page.code(run["command"])
         if run["summary"] is None:
             page.text("This run has not finished.")
-        elif "policies" in run["summary"] and "window_rates" in run["summary"]:
+        elif "results" in run["summary"] and "window" in run["summary"]:
             from learnsys.policies.cache.figures import simulation_section
 
             simulation_section(page, run["summary"])

@@ -1,0 +1,119 @@
+"""What a report shows of a cache simulation: the table, hit rates by policy and over time, the miss-ratio curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from learnsys.report import PALETTE, Page
+
+_BOUNDS = ("lru", "belady", "belady_bypass")
+
+
+def simulation_section(page: Page, summary: Mapping[str, Any]) -> None:
+    """Add the results of `learnsys cache simulate` to `page`.
+
+    Args:
+        summary: `trace`, `window` (two fractions), `results` (capacity -> rows with the fields of
+            `simulation.Result`), and for the miss-ratio curve `curve` (`bytes`, `miss_ratio`), which may be missing.
+    """
+    low, high = summary["window"]
+    page.text(
+        f"Hits counted between {low:.0%} and {high:.0%} of {summary['trace']}. Normalised: 0 is LRU, 1 is Belady's "
+        "optimum, which knows the future."
+    )
+    for capacity, rows in summary["results"].items():
+        ranked = sorted(rows, key=lambda row: -row["hit_rate"])
+        learnable = [row for row in ranked if row["policy"] not in _BOUNDS]
+        best = ranked.index(learnable[0]) if learnable else None
+        page.text(_verdict(capacity, ranked, learnable))
+        page.table(
+            ["policy", "hit rate %", "normalised", "misses / LRU's", "M accesses/s"],
+            [
+                [
+                    row["policy"],
+                    f"{100 * row['hit_rate']:.2f}",
+                    _signed(row["normalised"]),
+                    _ratio(row["misses_to_lru"]),
+                    f"{row['accesses_per_second'] / 1e6:.2f}" if "accesses_per_second" in row else "-",
+                ]
+                for row in ranked
+            ],
+            best,
+        )
+        _bars(page, ranked, capacity)
+        _over_time(page, ranked, low, high)
+    if summary.get("curve"):
+        _curve(page, summary["curve"], summary["results"])
+
+
+def _verdict(capacity: str, ranked: Sequence[Mapping[str, Any]], learnable: Sequence[Mapping[str, Any]]) -> str:
+    """What won, in a sentence, whoever it was."""
+    rates = {row["policy"]: row["hit_rate"] for row in ranked}
+    if not learnable:
+        return f"At {capacity}:"
+    best = learnable[0]
+    sentence = f"At {capacity} the best policy that does not know the future is {best['policy']}"
+    if "lru" in rates:
+        gain = 100 * (best["hit_rate"] - rates["lru"])
+        if gain <= 0:
+            return f"At {capacity} nothing listed beats LRU; {best['policy']} comes nearest ({gain:+.2f} points)."
+        sentence += f", {gain:+.2f} points of hit rate over LRU"
+    return sentence + "."
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _bars(page: Page, ranked: Sequence[Mapping[str, Any]], capacity: str) -> None:
+    with page.figure(f"Hit rate by policy at {capacity}.", height=0.9 + 0.28 * len(ranked)) as axes:
+        names = [row["policy"] for row in reversed(ranked)]
+        rates = [100 * row["hit_rate"] for row in reversed(ranked)]
+        colours = ["#9aa5b4" if name in _BOUNDS else PALETTE[0] for name in names]
+        bars = axes.barh(names, rates, color=colours, height=0.7)
+        axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=9)
+        axes.set_xlabel("hit rate, %")
+        axes.margins(x=0.12)
+        axes.grid(axis="y", visible=False)
+
+
+def _over_time(page: Page, ranked: Sequence[Mapping[str, Any]], low: float, high: float) -> None:
+    chosen = [row for row in ranked if row["policy"] in _BOUNDS[:2]]
+    chosen += [row for row in ranked if row["policy"] not in _BOUNDS][:4]
+    with page.figure("Hit rate over time: LRU, Belady and the best four policies.") as axes:
+        for row in chosen:
+            points = row["over_time"]
+            step = (high - low) / len(points)
+            style = "--" if row["policy"] in _BOUNDS else "-"
+            axes.plot(
+                [100 * (low + (number + 0.5) * step) for number in range(len(points))],
+                [100 * value for value in points],
+                style,
+                label=row["policy"],
+                linewidth=1.4,
+            )
+        axes.set_xlabel("part of the trace, %")
+        axes.set_ylabel("hit rate, %")
+        axes.legend(frameon=False, ncols=3, fontsize=9)
+
+
+def _curve(page: Page, curve: Mapping[str, Sequence[float]], results: Mapping[str, Any]) -> None:
+    from learnsys.envs.cache.geometry import parse_bytes
+
+    with page.figure(
+        "LRU miss ratio by capacity (fully associative, whole trace); lines mark what was simulated."
+    ) as axes:
+        axes.step(
+            [value / 2**20 for value in curve["bytes"]], [100 * value for value in curve["miss_ratio"]], where="post"
+        )
+        for capacity in results:
+            axes.axvline(parse_bytes(capacity) / 2**20, color="#9aa5b4", linestyle=":")
+        axes.set_xscale("log")
+        axes.set_xlabel("capacity, MiB")
+        axes.set_ylabel("miss ratio, %")
+        axes.set_ylim(0, 100)
