@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import Any
 
 COMMANDS: dict[tuple[str, str], tuple[str, str]] = {
-    ("trace", "record"): ("learnsys.cli.trace:record", "record the last-level-cache stream of a program"),
+    ("trace", "record"): ("learnsys.cli.record:record", "record the last-level-cache stream of a program"),
     ("trace", "inspect"): ("learnsys.cli.trace:inspect", "what a trace holds, and its LRU curve"),
     ("trace", "convert"): ("learnsys.cli.trace:convert", "convert a trace to another format"),
     ("trace", "synth"): ("learnsys.cli.trace:synth", "write a synthetic trace"),
     ("cache", "simulate"): ("learnsys.cli.cache:simulate", "hit rates of policies on a trace"),
-    ("cache", "train"): ("learnsys.cli.cache:train", "train a policy to imitate Belady on a trace"),
+    ("cache", "train"): ("learnsys.cli.cache_train:train", "train a policy to imitate Belady on a trace"),
     ("env", "list"): ("learnsys.cli.env:list_environments", "the registered environments"),
     ("env", "check"): ("learnsys.cli.env:check", "run the contracts on an environment"),
     ("run", "list"): ("learnsys.cli.run:list_runs", "the runs in a folder"),

@@ -17,7 +17,9 @@ SET_POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """name -> ("module:Class", constructor arguments). Strings, so that a kernel is compiled only when it is used."""
 
-LEARNED_POLICIES: dict[str, str] = {}
+LEARNED_POLICIES: dict[str, str] = {
+    "parrot": "learnsys.policies.cache.parrot.policy:ParrotPolicy",
+}
 """name -> "module:Class" of policies that are trained into a run folder: a class method `load(folder)`, and
 `simulate(accesses, geometry, seed) -> hits`, uint8 (n,)."""
 

@@ -1,0 +1,120 @@
+"""Parrot's network: an LSTM over the access stream, and attention from each cached line to its last states."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from learnsys.policies.cache.parrot.config import ModelConfig
+from learnsys.policies.cache.parrot.embedders import ByteEmbedder, VocabularyEmbedder
+
+Carry = tuple[Tensor, Tensor]
+"""The LSTM's hidden and cell state, each (1, B, D)."""
+
+
+class ParrotModel(nn.Module):
+    """The network of section 4 of the paper.
+
+    The LSTM reads the accesses of the whole cache, which no eviction can change; all that a decision needs of an
+    access's state s_k (D wide) are its key W s_k (E wide) and the share of s_k in the two heads. `memory` computes
+    these E + 2 numbers for each access once, and `attend` decides from them.
+
+    Shapes: B sequences of T accesses; S decisions, one at each of the last S accesses of a sequence; L lines in a
+    set; E embedding, D hidden width, H history, M = E + 2.
+        pc, address int64 (B, T) -> memory float32 (B, T, M)
+        line vectors (B, S, L, E), memory of the last S + H - 1 accesses -> scores, reuse (B, S, L)
+    """
+
+    positions: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, hidden = config.embedding, config.hidden
+        self.address = _embedder(config.address_embedder, config.address_vocabulary, width)
+        self.pc = _embedder(config.pc_embedder, config.pc_vocabulary, width)
+        self.lstm = nn.LSTM(2 * width, hidden, batch_first=True)
+        self.attention = nn.Parameter(torch.empty(width, hidden))
+        nn.init.xavier_uniform_(self.attention)
+        self.evict = nn.Linear(2 * hidden, 1)
+        self.reuse = nn.Linear(2 * hidden, 1)
+        self.register_buffer("positions", _positions(config.history, hidden), persistent=False)
+
+    def states(self, pc: Tensor, address: Tensor, carry: Carry | None = None) -> tuple[Tensor, Carry]:
+        """States attended to, (B, T, D), and the LSTM's state after them."""
+        inputs = torch.cat((self.pc(pc), self.address(address)), -1)
+        hidden, after = self.lstm(inputs, carry)
+        if self.config.attend_to == "hidden":
+            return hidden, after
+        first = (torch.zeros_like(after[0]), torch.zeros_like(after[1])) if carry is None else carry
+        return self._cells(inputs, hidden, first), after
+
+    def _cells(self, inputs: Tensor, hidden: Tensor, first: Carry) -> Tensor:
+        """The cell states, which nn.LSTM keeps to itself: c_t = f_t c_{t-1} + i_t g_t, the gates from h_{t-1}."""
+        lstm = self.lstm
+        before = torch.cat((first[0].transpose(0, 1), hidden[:, :-1]), 1)
+        wide = 3 * self.config.hidden  # input, forget and cell gate; the output gate does not touch c
+        weight = torch.cat((lstm.weight_ih_l0[:wide], lstm.weight_hh_l0[:wide]), 1)
+        bias = lstm.bias_ih_l0[:wide] + lstm.bias_hh_l0[:wide]
+        gates = nn.functional.linear(torch.cat((inputs, before), -1), weight, bias)
+        enter, forget, candidate = gates.chunk(3, -1)
+        gain = (enter.sigmoid() * candidate.tanh()).unbind(1)
+        cell, cells = first[1][0], []
+        for kept, added in zip(forget.sigmoid().unbind(1), gain, strict=True):
+            cell = torch.addcmul(added, kept, cell)
+            cells.append(cell)
+        return torch.stack(cells, 1)
+
+    def memory(self, states: Tensor) -> Tensor:
+        """What decisions need of states (..., D): keys and the states' share in both heads, (..., M)."""
+        hidden = self.config.hidden
+        heads = torch.cat((self.evict.weight[:, :hidden], self.reuse.weight[:, :hidden]))
+        return nn.functional.linear(states, torch.cat((self.attention, heads)))
+
+    def lines(self, address: Tensor) -> Tensor:
+        """Vectors of lines, (..., E)."""
+        return self.address(address)
+
+    def attend(self, lines: Tensor, memory: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Eviction scores and predicted log10 reuse distances (equations 3 to 6 of the paper), each (B, S, L).
+
+        Args:
+            lines: vectors, (B, S, L, E).
+            memory: of S + H - 1 consecutive accesses, (B, S + H - 1, M); decision s attends to rows s to s + H - 1.
+            valid: which rows decision s may see, bool (B, S, H); without it all.
+        """
+        batch, decisions, ways, width = lines.shape
+        history = self.config.history
+        logits = lines.reshape(batch, decisions * ways, width) @ memory[..., :width].transpose(1, 2)
+        logits = logits.view(batch, decisions, ways, -1)
+        step = logits.stride()
+        windows = logits.as_strided(
+            (batch, decisions, ways, history), (step[0], step[1] + step[3], step[2], step[3])
+        )  # window s begins at row s
+        if valid is not None:
+            windows = windows.masked_fill(~valid.unsqueeze(-2), -torch.inf)
+        hidden = self.config.hidden
+        places = self.positions @ torch.cat((self.evict.weight[:, hidden:], self.reuse.weight[:, hidden:])).T
+        values = memory[..., width:].unfold(1, history, 1).transpose(-1, -2) + places
+        both = torch.softmax(windows, -1) @ values
+        return both[..., 0] + self.evict.bias, both[..., 1] + self.reuse.bias
+
+
+def choice(scores: Tensor, present: Tensor) -> Tensor:
+    """Log-probabilities of evicting each line, softmax over those `present`; same shape as `scores`."""
+    return torch.log_softmax(scores.masked_fill(~present, -1e9), -1)
+
+
+def _embedder(kind: str, rows: int, width: int) -> nn.Module:
+    return ByteEmbedder(width) if kind == "byte" else VocabularyEmbedder(rows, width)
+
+
+def _positions(history: int, width: int) -> Tensor:
+    """Fixed encodings of the places in the history, oldest first, (history, width).
+
+    As published: the angle of dimension i is place / 10000^(2 i / width), its sine in even dimensions and its cosine
+    in odd ones.
+    """
+    dimension = torch.arange(width)
+    angle = torch.arange(history).unsqueeze(1) / 10_000 ** (2 * dimension / width)
+    return torch.where(dimension % 2 == 0, angle.sin(), angle.cos()).float()

@@ -1,0 +1,203 @@
+"""A trained Parrot as a cache policy: saved, loaded, simulated set-parallel, and asked for single actions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learnsys.envs.cache.accesses import Accesses
+from learnsys.envs.cache.geometry import CacheGeometry
+from learnsys.envs.cache.stepper import Stepper
+from learnsys.errors import InputError
+from learnsys.files import write_json
+from learnsys.imitation import Arrays, Report, load_arrays, save_arrays, silent
+from learnsys.policies.cache.parrot.config import ModelConfig
+from learnsys.policies.cache.parrot.data import line_keys
+from learnsys.policies.cache.parrot.embedders import Vocabulary
+from learnsys.policies.cache.parrot.model import Carry, ParrotModel
+from learnsys.runs import read_json
+
+CHUNK = 2**17
+"""accesses whose memory is held at a time in a roll-out"""
+BLOCK = 2**13
+"""accesses in one pass of the LSTM"""
+
+
+class ParrotPolicy:
+    """The network together with its frozen vocabularies.
+
+    Args:
+        config: the network's configuration.
+        pcs, addresses: the vocabularies (unused by byte embedders).
+        device: where the network computes.
+    """
+
+    name = "parrot"
+
+    def __init__(
+        self, config: ModelConfig, pcs: Vocabulary, addresses: Vocabulary, device: str | torch.device = "cpu"
+    ) -> None:
+        self.config = config
+        self.pcs, self.addresses = pcs, addresses
+        self.device = torch.device(device)
+        self.model = ParrotModel(config).to(self.device)
+
+    def keys(self, accesses: Accesses) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What the network reads for each dense PC id (n_pcs,) and each dense line id (n_lines,)."""
+        pc, line = accesses.pc_value, accesses.line_number
+        return (
+            pc.astype(np.int64) if self.config.pc_embedder == "byte" else self.pcs.lookup(pc),
+            line.astype(np.int64) if self.config.address_embedder == "byte" else self.addresses.lookup(line),
+        )
+
+    @torch.inference_mode()
+    def roll_out(
+        self,
+        stepper: Stepper,
+        start: int,
+        stop: int,
+        *,
+        expert: NDArray[np.bool_] | None = None,
+        report: Report = silent,
+    ) -> NDArray[np.int8]:
+        """Advance a stepper by set from access `start` to `stop`; the way evicted at each access, int8, -1 for none.
+
+        The network's state is zero at `start` and advances on every access, whoever decides. Its states do not
+        depend on evictions, so they are computed first, chunk by chunk; then all sets go on in lock-step, each round
+        one batch of decisions.
+
+        Args:
+            stepper: with one lane for each set, standing at `start`.
+            expert: for each access of the stretch, whether Belady decides there, bool (stop - start,).
+        """
+        a = stepper.accesses
+        victims = np.full(stop - start, -1, np.int8)
+        alone = expert is not None and bool(expert.all())
+        keys = self.keys(a)
+        for first, last, memory in self._memories(a, keys, start, stop, alone):
+            while (lanes := stepper.advance(last)).size:
+                t = stepper.pending(lanes)
+                touched = stepper.touched[a.row[t]]
+                ways = np.empty(t.size, np.int64)
+                by_expert = np.zeros(t.size, np.bool_) if expert is None else expert[t - start]
+                ways[by_expert] = a.next_use[touched[by_expert]].argmax(1)
+                if not by_expert.all():
+                    free = ~by_expert
+                    scores, _ = self.scores(a, keys, memory, t[free] - first, touched[free], t[free])
+                    ways[free] = scores.argmax(1).numpy(force=True)
+                stepper.evict(lanes, ways)
+                victims[t - start] = ways
+            report("roll-out", last - start, stop - start)
+        return victims
+
+    def _memories(
+        self, a: Accesses, keys: tuple[NDArray[np.int64], NDArray[np.int64]], start: int, stop: int, skip: bool
+    ) -> Iterator[tuple[int, int, Tensor]]:
+        """For each chunk: the access of the memory's first row, the chunk's end, and the memory, (rows, M).
+
+        The rows begin up to H - 1 accesses before the chunk. `skip` computes nothing.
+        """
+        history, width = self.config.history, self.config.embedding + 2
+        carry: Carry | None = None
+        tail = torch.zeros(0, width, device=self.device)
+        for begin in range(start, stop, CHUNK):
+            end = min(begin + CHUNK, stop)
+            if skip:
+                yield begin, end, tail
+                continue
+            memory = torch.zeros(tail.shape[0] + max(end - begin, history), width, device=self.device)
+            memory[: tail.shape[0]] = tail
+            at = tail.shape[0]
+            for low in range(begin, end, BLOCK):
+                part = slice(low, min(low + BLOCK, end))
+                pc, address = (
+                    torch.from_numpy(table[ids[part]]).to(self.device).unsqueeze(0)
+                    for table, ids in zip(keys, (a.pc, a.line), strict=True)
+                )
+                states, carry = self.model.states(pc, address, carry)
+                memory[at : at + pc.shape[1]] = self.model.memory(states[0])
+                at += pc.shape[1]
+            yield begin - tail.shape[0], end, memory
+            tail = memory[max(0, at - history + 1) : at].clone()
+
+    def scores(
+        self,
+        a: Accesses,
+        keys: tuple[NDArray[np.int64], NDArray[np.int64]],
+        memory: Tensor,
+        rows: NDArray[np.int64],
+        touched: NDArray[np.int32],
+        times: NDArray[np.int64],
+    ) -> tuple[Tensor, Tensor]:
+        """Eviction scores and reuse predictions, each (n, ways), of full sets `touched` (n, ways) at `times` (n,).
+
+        `rows` (n,) is the row of each decision's access in `memory`.
+        """
+        history, width = self.config.history, memory.shape[1]
+        first = np.maximum(rows - history + 1, 0)
+        starts = torch.from_numpy(first).to(self.device)
+        flat = memory.as_strided((memory.shape[0] - history + 1, history * width), (width, 1))
+        windows = flat[starts].view(-1, history, width)
+        valid = None
+        if (rows < history - 1).any():  # the first accesses of all have a shorter history
+            valid = torch.from_numpy(first[:, None] + np.arange(history) <= rows[:, None]).to(self.device).unsqueeze(1)
+        lines = torch.from_numpy(line_keys(touched, a.line, keys[1])).to(self.device)
+        scores, reuse = self.model.attend(self.model.lines(lines).unsqueeze(1), windows, valid)
+        return scores[:, 0], reuse[:, 0]
+
+    def simulate(self, accesses: Accesses, geometry: CacheGeometry, seed: int = 0) -> NDArray[np.uint8]:
+        """Whether each access hits a cache under this policy that starts empty; uint8 (n,). `seed` changes nothing."""
+        stepper = Stepper(accesses, geometry.sets, geometry.ways, by_set=True)
+        self.roll_out(stepper, 0, len(accesses))
+        return stepper.hits
+
+    def weights(self) -> Arrays:
+        """The network's parameters by name."""
+        return {name: tensor.numpy(force=True) for name, tensor in self.model.state_dict().items()}
+
+    def load_weights(self, weights: Arrays) -> None:
+        """Put parameters into the network.
+
+        Raises:
+            ValueError: names or shapes are not this network's.
+        """
+        try:
+            self.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        except RuntimeError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write `model.safetensors` (weights and vocabularies) and, unless a run has put its own, `config.json`."""
+        folder = Path(folder)
+        vocabularies = {"vocabulary/pc": self.pcs.values, "vocabulary/address": self.addresses.values}
+        save_arrays(folder / "model.safetensors", {**self.weights(), **vocabularies})
+        if not (folder / "config.json").exists():
+            write_json(folder / "config.json", {"policy": self.name, "model": asdict(self.config)})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> ParrotPolicy:
+        """The policy saved in `folder`.
+
+        Raises:
+            InputError: a file is missing, damaged or another policy's.
+        """
+        folder = Path(folder)
+        about: Any = read_json(folder / "config.json")
+        arrays, _ = load_arrays(folder / "model.safetensors")
+        try:
+            config = ModelConfig(**about["model"])
+            pcs, addresses = (Vocabulary(arrays.pop(f"vocabulary/{kind}")) for kind in ("pc", "address"))
+            policy = cls(config, pcs, addresses, device)
+            policy.load_weights(arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"holds no Parrot ({error})", file=folder, remedy="train one there") from None
+        policy.model.eval()
+        return policy
