@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from learnsys.errors import InputError
+from learnsys.traces.hierarchy import Hierarchy
 from learnsys.traces.trace import Trace
 
 COLUMNS: dict[str, Any] = {
@@ -69,6 +70,23 @@ def check_alike(first: Trace, other: Trace) -> None:
             f"chunks differ in their columns: {', '.join(columns_of(first))}, then {', '.join(columns_of(other))}",
             remedy="give every chunk the same columns and the same kind",
         )
+
+
+def select(trace: Trace, mask: np.ndarray) -> Trace:
+    """The accesses where `mask`, bool (n,), is set."""
+    return Trace(objects=trace.objects, **{name: column[mask] for name, column in columns_of(trace).items()})
+
+
+def filtered(blocks: Iterable[Trace], hierarchy: Hierarchy | None) -> Iterator[Trace]:
+    """The accesses that miss both private caches; all of them where `hierarchy` is None."""
+    if hierarchy is None:
+        yield from blocks
+        return
+    from learnsys.traces.filters import CacheFilter
+
+    caches = CacheFilter(hierarchy)
+    for block in blocks:
+        yield select(block, caches.apply(block.address))
 
 
 LINE_BITS = 6

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from learnsys.errors import InputError
 from learnsys.files import atomic_path
-from learnsys.traces.blocks import check_alike, gather, recut
+from learnsys.traces.blocks import COLUMNS, check_alike, gather, recut
 from learnsys.traces.formats import HEAD, detect, formats_by_name, make_format
 from learnsys.traces.formats.base import Format, ReadOptions
 from learnsys.traces.hierarchy import PRIVATE_CACHES, Hierarchy
@@ -100,11 +100,21 @@ def open_trace(
     if isinstance(name, str) and name.startswith(PREFIX):
         path = sample_path(name)
     chosen = None if format is None else make_format(format)
+    strange = sorted(set(columns or {}) - {*COLUMNS, "object"})
+    if strange:
+        raise InputError(f"a trace has no column {strange[0]!r}", remedy=f"choose from {', '.join(COLUMNS)} and object")
     source = Source(path, limit_bytes)
     try:
+        form = chosen or detect(source.path, source.peek(HEAD))
+        if columns and not form.named_columns:
+            raise InputError(
+                f"is read as {form.name}, which has no names for its columns",
+                file=source.path,
+                remedy="leave out the columns, or say the format with --format",
+            )
         return TraceReader(
             source,
-            chosen or detect(source.path, source.peek(HEAD)),
+            form,
             ReadOptions(columns=dict(columns or {}), hierarchy=filter, limit_bytes=limit_bytes),
         )
     except BaseException:

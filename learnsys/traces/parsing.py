@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -29,16 +30,25 @@ class Kind(IntEnum):
     """hexadecimal, with or without 0x"""
     NUMBER = 3
     """decimal, or hexadecimal with 0x"""
-    FLAG = 4
-    """whether it is a write: 0, 1, r, w, read, write, load, store, get, set, false, true in any case"""
+    WORD = 4
+    """one of a set of words, in any case; its value is its code"""
 
 
-_WORDS = [
-    b"0", b"r", b"read", b"load", b"get", b"false", b"1", b"w", b"write", b"store", b"set", b"true",
-]  # fmt: skip
-_FLAGS = np.zeros((len(_WORDS), 6), np.uint8)
-for _i, _word in enumerate(_WORDS):
-    _FLAGS[_i, : len(_word)] = np.frombuffer(_word, np.uint8)
+@dataclass(frozen=True)
+class Field:
+    """One field of a line."""
+
+    kind: Kind
+    target: int = -1
+    """row of the result that takes the value; -1 checks and drops it"""
+    limit: int = 2**64 - 1
+    """largest number allowed"""
+
+
+READ_OR_WRITE = {b"0": 0, b"r": 0, b"read": 0, b"load": 0, b"get": 0, b"false": 0} | {
+    b"1": 1, b"w": 1, b"write": 1, b"store": 1, b"set": 1, b"true": 1
+}  # fmt: skip
+"""The words for whether an access writes."""
 
 _OK, _BAD, _LARGE, _FEW, _MANY, _QUOTE = range(6)
 _REASONS = {
@@ -55,25 +65,28 @@ def _is_blank(byte):
     return byte == 32 or byte == 9 or byte == 13
 
 
-@njit(["int64(uint8[:], int64, int64, int64, uint64, uint8[:, :], uint64[:])"], cache=True, nogil=True)
-def _field(text, start, stop, kind, limit, flags, value):
-    """Read the field text[start:stop] into value[0]; return an error code."""
-    if kind == 4:
-        for word in range(flags.shape[0]):
-            length = 0
-            while length < flags.shape[1] and flags[word, length] != 0:
-                length += 1
-            if stop - start == length:
-                same = True
-                for i in range(length):
-                    byte = text[start + i]
-                    if 65 <= byte <= 90:
-                        byte += np.uint8(32)
-                    same = same and byte == flags[word, i]
-                if same:
-                    value[0] = np.uint64(1) if word >= flags.shape[0] // 2 else np.uint64(0)
-                    return _OK
-        return _BAD
+@njit(["int64(uint8[:], int64, int64, uint8[:, :], uint64[:], uint64[:])"], cache=True, nogil=True)
+def _word(text, start, stop, words, codes, value):
+    """Find the word text[start:stop] and put its code into value[0]; return an error code."""
+    for word in range(words.shape[0]):
+        length = 0
+        while length < words.shape[1] and words[word, length] != 0:
+            length += 1
+        same = stop - start == length
+        i = 0
+        while same and i < length:
+            byte = text[start + i]
+            same = words[word, i] == (byte + 32 if 65 <= byte <= 90 else byte)
+            i += 1
+        if same:
+            value[0] = codes[word]
+            return _OK
+    return _BAD
+
+
+@njit(["int64(uint8[:], int64, int64, int64, uint64, uint64[:])"], cache=True, nogil=True)
+def _number(text, start, stop, kind, limit, value):
+    """Read the number text[start:stop] into value[0]; return an error code."""
     hexadecimal = kind == 2
     if kind != 1 and stop - start > 2 and text[start] == 48 and (text[start + 1] == 120 or text[start + 1] == 88):
         hexadecimal = True
@@ -106,87 +119,103 @@ def _field(text, start, stop, kind, limit, flags, value):
     return error
 
 
+@njit(["int64(uint8[:], int64, int64, uint8, boolean)"], cache=True, nogil=True)
+def _end_of_field(text, position, right, delimiter, blanks):
+    """Index just past the field that starts at `position`; -1 if a quotation in it does not end."""
+    if position < right and text[position] == 34:
+        position += 1
+        while position < right and (text[position] != 34 or (position + 1 < right and text[position + 1] == 34)):
+            position += 2 if text[position] == 34 else 1
+        if position >= right:
+            return -1
+        position += 1
+    while position < right and text[position] != delimiter and not (blanks and _is_blank(text[position])):
+        position += 1
+    return position
+
+
 @njit(
-    ["int64(uint8[:], int64, uint8, int64[:], int64[:], uint64[:], uint8[:, :], uint64[:, :], int64[:])"],
+    ["int64(uint8[:], uint8, boolean, boolean, int64[:, :], uint64[:], uint8[:, :], uint64[:], uint64[:, :],int64[:])"],
     cache=True,
     nogil=True,
 )
-def _rows(text, end, separator, kinds, targets, limits, flags, out, state):
-    """Parse the whole lines in text[:end] until `out` is full.
+def _rows(text, delimiter, blanks, comments, fields, limits, words, codes, out, state):
+    """Parse whole lines of `text`, from byte state[0] on, until `out` is full or a field is wrong.
 
-    state: [bytes consumed, lines consumed, error code, field of the error, its start, its stop]. Returns rows.
+    fields: int64 (fields, 2), kind and target. state: bytes consumed, lines consumed, error code, field of the
+    error, its start, its stop. Returns the number of rows.
     """
     value = np.zeros(1, np.uint64)
     rows = 0
-    position = state[0]
-    while position < end and rows < out.shape[1]:
-        stop = position
-        while text[stop] != 10:
-            stop += 1
-        state[0], state[1] = stop + 1, state[1] + 1
-        right = stop
+    while state[0] < text.size and rows < out.shape[1]:
+        position = state[0]
+        right = position
+        while text[right] != 10:
+            right += 1
+        state[0], state[1] = right + 1, state[1] + 1
         while right > position and _is_blank(text[right - 1]):
             right -= 1
         while position < right and _is_blank(text[position]):
             position += 1
+        first = text[position]
+        comment = comments and right - position > 1 and (first == 61 or first == 45) and first == text[position + 1]
+        if position == right or comment:
+            continue
         field = 0
-        more = position < right
+        more = True
         while more:
-            if field == kinds.size:
+            if field == fields.shape[0]:
                 state[2], state[3] = _MANY, field
                 return rows
-            left = position
-            quoted = text[position] == 34 if position < right else False
-            if quoted:
+            start = position
+            stop = _end_of_field(text, position, right, delimiter, blanks)
+            if stop < 0:
+                state[2], state[3] = _QUOTE, field
+                return rows
+            position = stop
+            while position < right and _is_blank(text[position]):
                 position += 1
-                while position < right and (
-                    text[position] != 34 or (position + 1 < right and text[position + 1] == 34)
-                ):
-                    position += 2 if text[position] == 34 else 1
-                if position >= right:
-                    state[2], state[3] = _QUOTE, field
-                    return rows
-                position += 1
-            while position < right and (
-                not _is_blank(text[position]) if separator == 32 else text[position] != separator
-            ):
-                position += 1
-            last = position
             more = position < right
-            position += 1
-            if separator == 32:
+            if more and text[position] == delimiter:
+                position += 1
                 while position < right and _is_blank(text[position]):
                     position += 1
-            while last > left and _is_blank(text[last - 1]):
-                last -= 1
-            while left < last and _is_blank(text[left]):
-                left += 1
-            if quoted and last - left >= 2 and text[last - 1] == 34:
-                left, last = left + 1, last - 1
-            if kinds[field] != 0:
-                error = _field(text, left, last, kinds[field], limits[field], flags, value)
-                if error != _OK:
-                    state[2], state[3], state[4], state[5] = error, field, left, last
-                    return rows
-                if targets[field] >= 0:
-                    out[targets[field], rows] = value[0]
+            while stop > start and _is_blank(text[stop - 1]):
+                stop -= 1
+            if stop - start > 1 and text[start] == 34 and text[stop - 1] == 34:
+                start, stop = start + 1, stop - 1
+            error = _OK
+            if fields[field, 0] == 4:
+                error = _word(text, start, stop, words, codes, value)
+            elif fields[field, 0] != 0:
+                error = _number(text, start, stop, fields[field, 0], limits[field], value)
+            if error != _OK:
+                state[2], state[3], state[4], state[5] = error, field, start, stop
+                return rows
+            if fields[field, 1] >= 0:
+                out[fields[field, 1], rows] = value[0]
             field += 1
-        if 0 < field < kinds.size:
+        out[out.shape[0] - 1, rows] = state[1]
+        if field < fields.shape[0]:
             state[2], state[3] = _FEW, field
             return rows
-        if field:
-            rows += 1
-        position = stop + 1
+        rows += 1
     return rows
 
 
-def lines(source: Source) -> Iterator[tuple[NDArray[np.uint8], int]]:
+def lines(source: Source, before: int = 0) -> Iterator[tuple[NDArray[np.uint8], int]]:
     """Blocks of whole lines, each with the number of lines before it; a last line without an end gets one.
+
+    Args:
+        source: the text.
+        before: lines that have been read from it already.
 
     Raises:
         InputError: a line is longer than `MAX_LINE` bytes.
     """
-    rest, before = b"", 0
+    rest = b""
+    if before == 0 and source.peek(3) == b"\xef\xbb\xbf":  # a byte order mark
+        source.read(3)
     while True:
         data = source.read(BLOCK)
         final = len(data) < BLOCK
@@ -196,9 +225,11 @@ def lines(source: Source) -> Iterator[tuple[NDArray[np.uint8], int]]:
         cut = text.rfind(b"\n") + 1
         rest = bytes(text[cut:])
         if len(rest) > MAX_LINE:
-            place = f"line {before + text.count(10) + 1}"
             raise InputError(
-                f"is longer than {MAX_LINE} bytes", file=source.path, place=place, remedy="is this a text file?"
+                f"is longer than {MAX_LINE} bytes",
+                file=source.path,
+                place=f"line {before + text.count(10) + 1}",
+                remedy="this is no text trace; say its format with --format",
             )
         if cut:
             block = np.frombuffer(text, np.uint8, cut)
@@ -209,51 +240,69 @@ def lines(source: Source) -> Iterator[tuple[NDArray[np.uint8], int]]:
 
 
 def rows(
-    source: Source, separator: str, kinds: Sequence[Kind], targets: Sequence[int], limits: Sequence[int]
+    source: Source,
+    fields: Sequence[Field],
+    *,
+    delimiter: str = ",",
+    blanks: bool = False,
+    comments: bool = False,
+    words: Mapping[bytes, int] = READ_OR_WRITE,
+    before: int = 0,
 ) -> Iterator[NDArray[np.uint64]]:
-    """The numbers in lines of fields.
+    """The numbers in lines of fields. Blank lines are passed over, and blanks around fields.
 
     Args:
-        source: the text; blank lines are passed over.
-        separator: one character; a space stands for any run of spaces and tabs.
-        kinds: how each field of a line is written.
-        targets: for each field the row of the result that takes it, -1 to check and drop it.
-        limits: for each field the largest number.
+        source: the text.
+        fields: the fields of every line.
+        delimiter: the character between fields ("": none).
+        blanks: whether spaces and tabs, too, stand between fields.
+        comments: whether lines that begin with == or -- are passed over.
+        words: the values of fields of kind WORD, in lower case.
+        before: lines that have been read from the source already.
 
     Yields:
-        Arrays uint64 (number of targets, rows).
+        Arrays uint64 (targets + 1, rows), of at most 2^17 rows; the last is the number of each row's line.
 
     Raises:
         InputError: with the line of the first wrong field.
     """
-    taken = max(targets) + 1
+    taken = max(field.target for field in fields) + 1
+    table = np.zeros((len(words), max(map(len, words))), np.uint8)
+    for i, word in enumerate(words):
+        table[i, : len(word)] = np.frombuffer(word, np.uint8)
     arguments = (
-        np.uint8(ord(separator)),
-        np.array(kinds, np.int64),
-        np.array(targets, np.int64),
-        np.array(limits, np.uint64),
-        _FLAGS,
+        np.uint8(ord(delimiter or "\n")),
+        blanks,
+        comments,
+        np.array([(field.kind, field.target) for field in fields], np.int64),
+        np.array([field.limit for field in fields], np.uint64),
+        table,
+        np.array(list(words.values()), np.uint64),
     )
-    for text, before in lines(source):
+    for text, above in lines(source, before):
         state = np.zeros(6, np.int64)
-        state[1] = before
+        state[1] = above
         while state[0] < text.size:
-            out = np.empty((taken, 2**17), np.uint64)
-            count = _rows(text, text.size, *arguments, out, state)
+            out = np.empty((taken + 1, 2**17), np.uint64)
+            count = _rows(text, *arguments, out, state)
             if count:
                 yield out[:, :count]
             if state[2]:
-                _complain(source, kinds, text, state)
+                raise _error(source, fields, text, state)
 
 
-def _complain(source: Source, kinds: Sequence[Kind], text: NDArray[np.uint8], state: NDArray[np.int64]) -> None:
-    code, field, start, stop = (int(each) for each in state[2:6])
-    excerpt = text[start:stop][:40].tobytes().decode("ascii", "backslashreplace") + ("..." if stop - start > 40 else "")
-    kind = {Kind.HEX: "hexadecimal number", Kind.FLAG: "sign of a read or write"}.get(
-        kinds[field] if field < len(kinds) else Kind.SKIP, "whole number"
-    )
+def _error(source: Source, fields: Sequence[Field], text: NDArray[np.uint8], state: NDArray[np.int64]) -> InputError:
+    line, code, number, start, stop = (int(each) for each in state[1:6])
+    excerpt = repr(text[start:stop][:40].tobytes())[1:] + ("..." if stop - start > 40 else "")
+    kind = fields[number].kind if number < len(fields) else Kind.SKIP
     reason = _REASONS[code].format(
-        field=repr(excerpt) if excerpt else "an empty field", kind=kind, found=field, wanted=len(kinds)
+        field=excerpt if stop > start else "an empty field",
+        kind={Kind.HEX: "hexadecimal number", Kind.WORD: "word known here"}.get(kind, "whole number"),
+        found=number,
+        wanted=len(fields),
     )
-    place = f"line {int(state[1])}" + (f", field {field + 1}" if code in (_BAD, _LARGE, _QUOTE) else "")
-    raise InputError(reason, file=source.path, place=place, remedy="correct the line, or say the format with --format")
+    place = f"line {line}" + (f", field {number + 1}" if code in (_BAD, _LARGE, _QUOTE) else "")
+    remedy = "correct the line, or say the format with --format"
+    if code == _BAD and kind == Kind.NUMBER:
+        remedy = "write decimal digits, or hexadecimal ones after 0x"
+    return InputError(reason, file=source.path, place=place, remedy=remedy)

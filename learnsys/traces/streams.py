@@ -203,17 +203,19 @@ class Source:
         except (OSError, EOFError, ValueError, lzma.LZMAError, MemoryError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             if self.compression is None:
-                raise InputError(f"cannot be read: {reason}", file=self.path, place=self.place()) from None
+                raise InputError(
+                    f"cannot be read: {reason}", file=self.path, place=self.place(self.offset + len(self._held))
+                ) from None
             raise InputError(
                 f"the {self.compression} data is cut off or damaged ({reason})",
                 file=self.path,
-                place=self.place(len(self._held)),
+                place=self.place(self.offset + len(self._held)),
                 remedy="fetch or make the file again",
             ) from None
 
-    def place(self, ahead: int = 0) -> str:
-        """Where reading stands, `ahead` bytes further on, in words."""
-        return f"byte {self.offset + ahead}{' of the decompressed data' if self.compression else ''}"
+    def place(self, offset: int) -> str:
+        """A byte offset in words."""
+        return f"byte {offset}{' of the decompressed data' if self.compression else ''}"
 
     def close(self) -> None:
         """Close the file; may be called twice."""

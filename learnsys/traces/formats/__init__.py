@@ -12,6 +12,15 @@ from learnsys.traces.streams import COMPRESSIONS
 FORMATS: dict[str, str] = {
     "parquet": "learnsys.traces.formats.parquet:Parquet",
     "parrot": "learnsys.traces.formats.parrot:ParrotCsv",
+    "parrot-txt": "learnsys.traces.formats.parrot:ParrotText",
+    "csv": "learnsys.traces.formats.csv:NamedCsv",
+    "arc": "learnsys.traces.formats.arc:ArcLis",
+    "lackey": "learnsys.traces.formats.lackey:Lackey",
+    "champsim": "learnsys.traces.formats.champsim:ChampSim",
+    "oraclegeneral": "learnsys.traces.formats.oraclegeneral:OracleGeneral",
+    "lcs": "learnsys.traces.formats.lcs:Lcs",
+    "vscsi": "learnsys.traces.formats.vscsi:Vscsi",
+    "cache2k": "learnsys.traces.formats.keys:BigEndianKeys",
 }
 """name -> "module:Class". Strings, so that a reader's libraries are imported only when it is used."""
 
@@ -50,10 +59,11 @@ def detect(path: PurePath, head: bytes) -> Format:
     """
     named = formats_by_name(path)
     fitting = [each for each in map(make_format, FORMATS) if each.recognises(head)]
+    certain = [each for each in fitting if not each.needs_name]
     for choice in (
+        [each for each in certain if each in named] or certain,
         [each for each in fitting if each in named],
-        [each for each in fitting if not each.needs_name],
-        [each for each in named if not fitting],
+        named,
     ):
         if len(choice) == 1:
             return choice[0]

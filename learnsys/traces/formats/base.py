@@ -35,6 +35,10 @@ class Format(ABC):
     needs_name: bool = False
     """whether the content is too plain to be recognised without the suffix"""
 
+    writable: bool = False
+    """whether `write` works"""
+    named_columns: bool = False
+    """whether files name their columns, so that `ReadOptions.columns` has a meaning"""
     packed: bool = False
     """whether the format compresses by itself, so that no other compression goes around it"""
 

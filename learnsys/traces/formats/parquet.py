@@ -35,6 +35,8 @@ class Parquet(Format):
     summary = "learnsys parquet"
     suffixes = (".parquet",)
     packed = True
+    named_columns = True
+    writable = True
 
     def recognises(self, head: bytes) -> bool:
         return head.startswith(MAGIC)

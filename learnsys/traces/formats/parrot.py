@@ -1,4 +1,4 @@
-"""The text formats of the Parrot release (Liu et al., 2020, "An Imitation Learning Approach for Cache Replacement")."""
+"""The text formats of the Parrot release (Liu et al., "An imitation learning approach for cache replacement", 2020)."""
 
 from __future__ import annotations
 
@@ -10,32 +10,30 @@ import numpy as np
 
 from learnsys.traces.blocks import byte_addresses
 from learnsys.traces.formats.base import Format, ReadOptions
-from learnsys.traces.formats.text import full_lines
+from learnsys.traces.formats.text import lines_match
 from learnsys.traces.streams import Source
 from learnsys.traces.trace import Trace
 
-_U64 = 2**64 - 1
-
 
 class ParrotCsv(Format):
-    """One access in a line, `pc,address`: both hexadecimal, with or without 0x, no header. Byte addresses.
+    """One access in a line, `pc,address`: both hexadecimal, with or without 0x, no header; byte addresses.
 
-    Written from a trace without PCs, the PC is 0; object ids become byte addresses `id * 64`, one line for each.
+    Written from a trace without PCs, the PC is 0; an object id becomes the byte address of a line of 64 bytes.
     """
 
-    summary = "Parrot CSV: pc,address in hexadecimal"
+    summary = "text, pc,address in hexadecimal"
     suffixes = (".csv",)
+    writable = True
+    _LINE = re.compile(rb"(0[xX])?[0-9a-fA-F]{1,16}\s*,\s*(0[xX])?[0-9a-fA-F]{1,16}")
 
     def recognises(self, head: bytes) -> bool:
-        line = rb"\s*(0[xX])?[0-9a-fA-F]{1,16}\s*,\s*(0[xX])?[0-9a-fA-F]{1,16}\s*"
-        found = full_lines(head)
-        return bool(found) and all(re.fullmatch(line, each) for each in found[:20])
+        return lines_match(head, self._LINE)
 
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Trace]:
-        from learnsys.traces.parsing import Kind, rows
+        from learnsys.traces.parsing import Field, Kind, rows
 
-        for part in rows(source, ",", [Kind.HEX] * 2, [0, 1], [_U64] * 2):
-            yield Trace(address=part[1].copy(), pc=part[0].copy())
+        for pc, address, _ in rows(source, [Field(Kind.HEX, 0), Field(Kind.HEX, 1)]):
+            yield Trace(address=address, pc=pc)
 
     def write(self, path: Path, blocks: Iterator[Trace], metadata: Mapping[str, str]) -> None:
         from learnsys.traces.formatting import hex_rows
@@ -44,3 +42,21 @@ class ParrotCsv(Format):
             for block in blocks:
                 pc = np.zeros(len(block), np.uint64) if block.pc is None else block.pc
                 file.write(hex_rows(pc, byte_addresses(block)))
+
+
+class ParrotText(Format):
+    """One access in a line, `type pc address`, decimal. The type is checked to be a number and not interpreted."""
+
+    summary = "text, type pc address in decimal"
+    suffixes = (".txt",)
+    _LINE = re.compile(rb"\d+[ \t]+\d+[ \t]+\d+")
+
+    def recognises(self, head: bytes) -> bool:
+        return lines_match(head, self._LINE)
+
+    def blocks(self, source: Source, options: ReadOptions) -> Iterator[Trace]:
+        from learnsys.traces.parsing import Field, Kind, rows
+
+        fields = [Field(Kind.DECIMAL), Field(Kind.DECIMAL, 0), Field(Kind.DECIMAL, 1)]
+        for pc, address, _ in rows(source, fields, delimiter="", blanks=True):
+            yield Trace(address=address, pc=pc)

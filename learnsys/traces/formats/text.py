@@ -1,11 +1,20 @@
-"""What the text formats share."""
+"""How text formats are recognised."""
 
 from __future__ import annotations
 
+import re
 
-def full_lines(head: bytes) -> list[bytes]:
-    """The lines of `head` that are whole and not blank; a short file's last line counts as whole."""
-    lines = head.split(b"\n")
-    if len(lines) > 1:
-        lines = lines[:-1] or lines
-    return [line.strip() for line in lines if line.strip()]
+_LINES = 20
+
+
+def first_lines(head: bytes) -> list[bytes]:
+    """The first lines of `head` that are not blank, stripped; its last one only if it is the only one or ended."""
+    lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    whole = [line.strip() for line in lines[:-1] if line.strip()]
+    return (whole or [lines[-1].strip()])[:_LINES]
+
+
+def lines_match(head: bytes, pattern: re.Pattern[bytes]) -> bool:
+    """Whether most of the first lines are in the pattern; a wrong one among them is for the reader to report."""
+    lines = first_lines(head)
+    return sum(bool(pattern.fullmatch(line)) for line in lines) * 2 > len(lines)
