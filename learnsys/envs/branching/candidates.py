@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pyscipopt import Model, Variable
 
 
+_KERNELS = "learnsys.envs.branching.candidates_kernel"
+
+
 def candidates(model: Model, pseudo: bool = False, *, kernels: bool = True) -> NDArray[np.int64]:
     """Problem indices of the variables that can be branched on at this node, int64 (k,), in SCIP's order.
 
@@ -24,10 +27,9 @@ def candidates(model: Model, pseudo: bool = False, *, kernels: bool = True) -> N
             Implied integers are not among the latter.
         kernels: False takes the plain PySCIPOpt way, which is also taken where libscip is not available.
     """
-    if kernels and libscip.available():
-        from learnsys.envs.branching import candidates_kernel
-
-        return candidates_kernel.candidates(libscip.pointer(model), pseudo)
+    kernel = libscip.kernels(_KERNELS) if kernels else None
+    if kernel is not None:
+        return kernel.candidates(libscip.pointer(model), pseudo)
     index = {variable.ptr(): i for i, variable in enumerate(model.getVars(transformed=True))}
     found = candidate_variables(model, pseudo)
     return np.fromiter((index[variable.ptr()] for variable in found), np.int64, len(found))
@@ -49,10 +51,9 @@ def branch(model: Model, index: int) -> None:
     """
     if not 0 <= index < model.getNVars():
         raise IndexError(f"variable {index} of {model.getNVars()}")
-    if libscip.available():
-        from learnsys.envs.branching import candidates_kernel
-
-        accepted = candidates_kernel.branch(libscip.pointer(model), index) == 1
+    kernel = libscip.kernels(_KERNELS)
+    if kernel is not None:
+        accepted = kernel.branch(libscip.pointer(model), index) == 1
     else:
         try:
             model.branchVar(model.getVars(transformed=True)[index])

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding
@@ -117,6 +119,15 @@ def why_unavailable() -> str | None:
 def available() -> bool:
     """Whether kernels can call libscip. The answer never changes within a process."""
     return why_unavailable() is None
+
+
+@functools.cache
+def kernels(module: str) -> ModuleType | None:
+    """The module of kernels of that name, imported (and compiled, if need be) on the first call.
+
+    None where libscip is not available: compiling a kernel against it would end the process.
+    """
+    return importlib.import_module(module) if available() else None
 
 
 def function(name: str) -> types.ExternalFunction:
