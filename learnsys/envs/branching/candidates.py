@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pyscipopt import Model, Variable
 
 
-_KERNELS = "learnsys.envs.branching.candidates_kernel"
+KERNELS = "learnsys.envs.branching.candidates_kernel"
+"""The module of kernels, for `libscip.kernels`."""
 
 
 def candidates(model: Model, pseudo: bool = False, *, kernels: bool = True) -> NDArray[np.int64]:
@@ -27,7 +28,7 @@ def candidates(model: Model, pseudo: bool = False, *, kernels: bool = True) -> N
             Implied integers are not among the latter.
         kernels: False takes the plain PySCIPOpt way, which is also taken where libscip is not available.
     """
-    kernel = libscip.kernels(_KERNELS) if kernels else None
+    kernel = libscip.kernels(KERNELS) if kernels else None
     if kernel is not None:
         return kernel.candidates(libscip.pointer(model), pseudo)
     index = {variable.ptr(): i for i, variable in enumerate(model.getVars(transformed=True))}
@@ -51,7 +52,7 @@ def branch(model: Model, index: int) -> None:
     """
     if not 0 <= index < model.getNVars():
         raise IndexError(f"variable {index} of {model.getNVars()}")
-    kernel = libscip.kernels(_KERNELS)
+    kernel = libscip.kernels(KERNELS)
     if kernel is not None:
         accepted = kernel.branch(libscip.pointer(model), index) == 1
     else:

@@ -12,9 +12,14 @@ SCIPgetLPBranchCands = function("SCIPgetLPBranchCands")
 SCIPgetNVars = function("SCIPgetNVars")
 SCIPgetPseudoBranchCands = function("SCIPgetPseudoBranchCands")
 SCIPgetVars = function("SCIPgetVars")
+SCIPgetVarPseudocost = function("SCIPgetVarPseudocost")
 SCIPgetVarPseudocostScore = function("SCIPgetVarPseudocostScore")
+SCIPvarGetCutoffSum = function("SCIPvarGetCutoffSum")
 SCIPvarGetLPSol = function("SCIPvarGetLPSol")
+SCIPvarGetNBranchings = function("SCIPvarGetNBranchings")
 SCIPvarGetProbindex = function("SCIPvarGetProbindex")
+
+DOWN, UP = 0, 1
 
 
 @njit(["int64(intp, boolean, intp[:])"], cache=True, nogil=True)
@@ -47,6 +52,20 @@ def pseudocost_scores(scip):
         score = SCIPgetVarPseudocostScore(scip, variable, SCIPvarGetLPSol(variable))
         scores[SCIPvarGetProbindex(variable)] = score
     return scores
+
+
+@njit(["float64[:, ::1](intp, int64[::1])"], cache=True, nogil=True)
+def branching_history(scip, indices):
+    """(k, 6): pseudocost, cutoffs and branchings of each variable, upwards and downwards."""
+    history = np.empty((indices.size, 6))
+    pointers = SCIPgetVars(scip)
+    for i in range(indices.size):
+        variable = load_pointer(pointers, indices[i])
+        for place, direction in ((0, UP), (1, DOWN)):
+            history[i, place] = SCIPgetVarPseudocost(scip, variable, direction)
+            history[i, 2 + place] = SCIPvarGetCutoffSum(variable, direction)
+            history[i, 4 + place] = SCIPvarGetNBranchings(variable, direction)
+    return history
 
 
 @njit(["int32(intp, int64)"], cache=True, nogil=True)

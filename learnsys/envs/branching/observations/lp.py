@@ -31,6 +31,8 @@ class LP:
     Infinite bounds and sides have SCIP's value for infinity.
     """
 
+    index: NDArray[np.int64]
+    """(n,) SCIP's unique number of each variable"""
     objective: NDArray[np.float64]
     """(n,) coefficients, to be minimised"""
     kind: NDArray[np.int64]
@@ -76,11 +78,11 @@ class LP:
 
 _N, _M, _ENTRIES = ("n",), ("m",), ("entries",)
 _SHAPES: dict[str, tuple[str, ...]] = (
-    dict.fromkeys(("objective", "kind", "lower", "upper", "value", "reduced_cost", "column_age", "basis"), _N)
+    dict.fromkeys(("index", "objective", "kind", "lower", "upper", "value", "reduced_cost", "column_age", "basis"), _N)
     | dict.fromkeys(("left", "right", "constant", "norm", "activity", "dual", "row_age", "nonzeros"), _M)
     | dict.fromkeys(("column", "coefficient"), _ENTRIES)
 )
-_INTEGERS = {"kind", "column_age", "basis", "row_age", "nonzeros", "start", "column"}
+_INTEGERS = {"index", "kind", "column_age", "basis", "row_age", "nonzeros", "start", "column"}
 
 
 def _empty(n: int, m: int, entries: int) -> LP:
@@ -91,6 +93,11 @@ def _empty(n: int, m: int, entries: int) -> LP:
         if field.name in _SHAPES
     }
     return LP(**arrays, start=np.zeros(m + 1, np.int64), scalars=np.empty(5))
+
+
+def has_lp(model: Model) -> bool:
+    """Whether the model is being solved and the LP of its current node has been."""
+    return model.getStage() == libscip.STAGE_SOLVING and model.getLPSolstat() != libscip.LP_NOT_SOLVED
 
 
 def read_lp(model: Model, *, kernels: bool = True) -> LP | None:
@@ -108,11 +115,7 @@ def read_lp(model: Model, *, kernels: bool = True) -> LP | None:
         lp = _empty(*sizes.tolist())
         kernel.read(scip, *(getattr(lp, field.name) for field in dataclasses.fields(lp)))
         return lp
-    from pyscipopt import SCIP_STAGE
-
-    if model.getStage() != SCIP_STAGE.SOLVING or model.getLPSolstat() == libscip.LP_NOT_SOLVED:
-        return None
-    return _read_plainly(model)
+    return _read_plainly(model) if has_lp(model) else None
 
 
 def _read_plainly(model: Model) -> LP:
@@ -120,7 +123,7 @@ def _read_plainly(model: Model) -> LP:
     lp = _empty(len(variables), len(rows), sum(row.getNLPNonz() for row in rows))
     index: dict[Any, int] = {}
     for j, variable in enumerate(variables):
-        lp.objective[j] = variable.getObj()
+        lp.index[j], lp.objective[j] = variable.getIndex(), variable.getObj()
         lp.kind[j] = IMPLIED_INTEGER if variable.isImpliedIntegral() else _TYPES[variable.vtype()]
         if variable.getStatus() == "COLUMN":
             column = variable.getCol()
@@ -133,13 +136,8 @@ def _read_plainly(model: Model) -> LP:
             lp.reduced_cost[j], lp.column_age[j], lp.basis[j] = 0.0, 0, NO_COLUMN
     for i, row in enumerate(rows):
         entries = row.getNLPNonz()
-        lp.left[i], lp.right[i], lp.constant[i], lp.norm[i] = (
-            row.getLhs(),
-            row.getRhs(),
-            row.getConstant(),
-            row.getNorm(),
-        )
-        lp.activity[i], lp.dual[i] = model.getRowLPActivity(row), row.getDualsol()
+        lp.left[i], lp.right[i], lp.constant[i] = row.getLhs(), row.getRhs(), row.getConstant()
+        lp.norm[i], lp.activity[i], lp.dual[i] = row.getNorm(), model.getRowLPActivity(row), row.getDualsol()
         lp.row_age[i], lp.nonzeros[i] = row.getAge(), row.getNNonz()
         begin, end = lp.start[i], lp.start[i] + entries
         lp.start[i + 1] = end

@@ -37,6 +37,7 @@ SCIProwGetNorm = function("SCIProwGetNorm")
 SCIProwGetRhs = function("SCIProwGetRhs")
 SCIProwGetVals = function("SCIProwGetVals")
 SCIPvarGetCol = function("SCIPvarGetCol")
+SCIPvarGetIndex = function("SCIPvarGetIndex")
 SCIPvarGetLbLocal = function("SCIPvarGetLbLocal")
 SCIPvarGetLPSol = function("SCIPvarGetLPSol")
 SCIPvarGetObj = function("SCIPvarGetObj")
@@ -65,7 +66,7 @@ def sizes(scip, out):
 
 
 _REALS, _INTEGERS = "float64[::1]", "int64[::1]"
-_VARIABLES = [_REALS, _INTEGERS, _REALS, _REALS, _REALS, _REALS, _INTEGERS, _INTEGERS]
+_VARIABLES = [_INTEGERS, _REALS, _INTEGERS, _REALS, _REALS, _REALS, _REALS, _INTEGERS, _INTEGERS]
 _ROWS = [_REALS, _REALS, _REALS, _REALS, _REALS, _REALS, _INTEGERS, _INTEGERS]
 _MATRIX = [_INTEGERS, _INTEGERS, _REALS]
 
@@ -73,6 +74,7 @@ _MATRIX = [_INTEGERS, _INTEGERS, _REALS]
 @njit([f"void(intp, {', '.join([*_VARIABLES, *_ROWS, *_MATRIX, _REALS])})"], cache=True, nogil=True)
 def read(
     scip,
+    index,
     objective,
     kind,
     lower,
@@ -98,7 +100,7 @@ def read(
     pointers = SCIPgetVars(scip)
     for j in range(objective.size):
         variable = load_pointer(pointers, j)
-        objective[j] = SCIPvarGetObj(variable)
+        index[j], objective[j] = SCIPvarGetIndex(variable), SCIPvarGetObj(variable)
         kind[j] = IMPLIED_INTEGER if SCIPvarIsImpliedIntegral(variable) else SCIPvarGetType(variable)
         if SCIPvarGetStatus(variable) == COLUMN:
             col = SCIPvarGetCol(variable)
