@@ -32,8 +32,8 @@ class InputError(LearnsysError):
         self.place = place
         self.remedy = remedy
         where = [str(part) for part in (self.file, place) if part is not None]
-        text = ": ".join([*where, message])
-        super().__init__(" ".join(f"{text}; {remedy}".splitlines()) if remedy else " ".join(text.splitlines()))
+        text = " ".join(": ".join([*where, message + (f"; {remedy}" if remedy else "")]).splitlines())
+        super().__init__("".join(each if each.isprintable() else "\ufffd" for each in text))  # text from files, too
 
     def __reduce__(self):  # worker processes send their errors back pickled
         return _rebuild, (self.message, self.file, self.place, self.remedy)

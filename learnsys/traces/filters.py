@@ -13,6 +13,8 @@ from learnsys.traces.hierarchy import PRIVATE_CACHES, Hierarchy
 @njit(["boolean(uint64, uint64[:, :], int64[:])"], cache=True, nogil=True, inline="always")
 def _touch(line, tags, filled):
     """Move `line` to the front of its LRU stack, inserting it if it misses; return whether it was there."""
+    if tags.shape[1] == 0:  # this level is left out
+        return False
     row = np.int64(line & np.uint64(tags.shape[0] - 1))
     way = 0
     while way < filled[row] and tags[row, way] != line:
@@ -30,15 +32,14 @@ def _touch(line, tags, filled):
 
 
 @njit(
-    ["void(uint64[:], uint64, uint64, uint64[:, :], int64[:], uint64[:, :], int64[:], boolean[:])"],
+    ["void(uint64[:], uint64, uint64[:, :], int64[:], uint64[:, :], int64[:], boolean[:])"],
     cache=True,
     nogil=True,
 )
-def _filter(address, l1_bits, l2_bits, l1_tags, l1_filled, l2_tags, l2_filled, missed):
+def _filter(address, line_bits, l1_tags, l1_filled, l2_tags, l2_filled, missed):
     for i in range(address.size):
-        missed[i] = False
-        if not _touch(address[i] >> l1_bits, l1_tags, l1_filled):
-            missed[i] = not _touch(address[i] >> l2_bits, l2_tags, l2_filled)
+        line = address[i] >> line_bits
+        missed[i] = not _touch(line, l1_tags, l1_filled) and not _touch(line, l2_tags, l2_filled)
 
 
 class CacheFilter:
@@ -46,8 +47,9 @@ class CacheFilter:
 
     Each level is set-associative, LRU and write-allocate. The second level sees only what misses the first
     (neither inclusive nor exclusive), and there are no prefetches, no write-backs and no instruction fetches. An
-    access counts as one access to the line of its first byte, also where it crosses into the next line. State is
-    kept between calls, so a trace may come in chunks. The recorder's Valgrind tool holds the same filter.
+    access is one to the line of its address: who knows its size, as the lackey reader does, must give an access that
+    spans lines once for each. State is kept between calls, so a trace may come in chunks. The recorder's Valgrind
+    tool holds the same filter.
     """
 
     def __init__(self, hierarchy: Hierarchy = PRIVATE_CACHES) -> None:
@@ -56,7 +58,9 @@ class CacheFilter:
         self._l2 = self._empty(self.hierarchy.l2)
 
     @staticmethod
-    def _empty(cache: CacheGeometry) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    def _empty(cache: CacheGeometry | None) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        if cache is None:
+            return np.zeros((1, 0), np.uint64), np.zeros(1, np.int64)
         return np.zeros((cache.sets, cache.ways), np.uint64), np.zeros(cache.sets, np.int64)
 
     def apply(
@@ -72,11 +76,9 @@ class CacheFilter:
             pcs, stores: the other columns of the accesses; with write-allocate LRU they change nothing.
         """
         missed = np.empty(addresses.size, np.bool_)
-        l1, l2 = self.hierarchy.l1, self.hierarchy.l2
         _filter(
             np.ascontiguousarray(addresses, np.uint64),
-            np.uint64(l1.line_bits),
-            np.uint64(l2.line_bits),
+            np.uint64(self.hierarchy.line_bits),
             *self._l1,
             *self._l2,
             missed,

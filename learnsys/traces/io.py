@@ -90,7 +90,7 @@ def open_trace(
         columns: our column name (address or object, pc, store, size, time) -> its name in the file, for formats
             with named columns.
         filter: the private caches that formats holding every load and store (ChampSim, lackey) are passed
-            through; None gives the raw stream.
+            through; None, or one without any level, gives the raw stream.
         limit_bytes: bytes that the file may grow to when it is decompressed or expanded.
 
     Raises:
@@ -115,7 +115,11 @@ def open_trace(
         return TraceReader(
             source,
             form,
-            ReadOptions(columns=dict(columns or {}), hierarchy=filter, limit_bytes=limit_bytes),
+            ReadOptions(
+                columns=dict(columns or {}),
+                hierarchy=filter if filter and (filter.l1 or filter.l2) else None,
+                limit_bytes=limit_bytes,
+            ),
         )
     except BaseException:
         source.close()

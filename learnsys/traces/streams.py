@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import os
 import shutil
@@ -25,15 +26,15 @@ _XZ_MEMORY = 2**30
 
 def compress(plain: Path, target: Path, compression: str) -> None:
     """Write the bytes of `plain` to `target`, compressed ("gzip", "xz" or "zstd")."""
-    with open(plain, "rb") as source:
-        if compression == "xz":
-            with lzma.open(target, "wb") as packed:
-                shutil.copyfileobj(source, packed, _RAW_BLOCK)
-        else:
-            import pyarrow as pa
+    with open(plain, "rb") as source, open(target, "wb") as packed:
+        if compression == "zstd":
+            import zstandard
 
-            with pa.OSFile(str(target), "wb") as raw, pa.CompressedOutputStream(raw, compression) as packed:
-                shutil.copyfileobj(source, packed, _RAW_BLOCK)
+            zstandard.ZstdCompressor(level=10, write_checksum=True).copy_stream(source, packed)
+        else:
+            zipped = gzip.GzipFile("", "wb", fileobj=packed, mtime=0)
+            with zipped if compression == "gzip" else lzma.LZMAFile(packed, "wb") as stream:
+                shutil.copyfileobj(source, stream, _RAW_BLOCK)
 
 
 class Budget:

@@ -56,9 +56,10 @@ class Lackey(Format):
             data = np.flatnonzero(~instruction)
             repeats = np.ones(data.size, np.int64)
             if options.hierarchy is not None:
-                bits = np.uint64(options.hierarchy.l1.line_bits)
-                end = address[data] + np.maximum(size[data], np.uint64(1)) - np.uint64(1)
-                repeats = ((end >> bits) - (address[data] >> bits)).astype(np.int64) + 1
+                bits = np.uint64(options.hierarchy.line_bits)
+                begin = address[data]
+                end = begin + np.minimum(np.maximum(size[data], np.uint64(1)) - np.uint64(1), ~begin)
+                repeats = ((end >> bits) - (begin >> bits)).astype(np.int64) + 1
             yield _expand(word[data], address[data], pcs[data], repeats, options)
 
 
@@ -71,7 +72,7 @@ def _expand(word: np.ndarray, address: np.ndarray, pc: np.ndarray, lines: np.nda
     number = (position % lines).astype(np.uint64)
     address = np.repeat(address, repeats)
     if options.hierarchy is not None:
-        bits = np.uint64(options.hierarchy.l1.line_bits)
+        bits = np.uint64(options.hierarchy.line_bits)
         address = np.where(number == 0, address, ((address >> bits) + number) << bits)
     store = (np.repeat(word, repeats) == _STORE) | (modify & (position >= lines))
     return Trace(address=address, pc=np.repeat(pc, repeats), store=store)
