@@ -25,16 +25,19 @@ _XZ_MEMORY = 2**30
 
 
 def compress(plain: Path, target: Path, compression: str) -> None:
-    """Write the bytes of `plain` to `target`, compressed ("gzip", "xz" or "zstd")."""
-    with open(plain, "rb") as source, open(target, "wb") as packed:
-        if compression == "zstd":
-            import zstandard
+    """Write the bytes of `plain` to `target`, compressed ("gzip", "xz" or "zstd"), with a checksum."""
 
-            zstandard.ZstdCompressor(level=10, write_checksum=True).copy_stream(source, packed)
-        else:
-            zipped = gzip.GzipFile("", "wb", fileobj=packed, mtime=0)
-            with zipped if compression == "gzip" else lzma.LZMAFile(packed, "wb") as stream:
-                shutil.copyfileobj(source, stream, _RAW_BLOCK)
+    def packer(file: BinaryIO) -> Any:
+        if compression == "gzip":
+            return gzip.GzipFile("", "wb", fileobj=file, mtime=0)
+        if compression == "xz":
+            return lzma.LZMAFile(file, "wb")
+        import zstandard
+
+        return zstandard.ZstdCompressor(level=10, write_checksum=True).stream_writer(file, closefd=False)
+
+    with open(plain, "rb") as source, open(target, "wb") as file, packer(file) as packed:
+        shutil.copyfileobj(source, packed, _RAW_BLOCK)
 
 
 class Budget:
