@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SCIP_MAJOR = 10
 """The major version of SCIP whose signatures are declared here."""
 
+STAGE_PROBLEM = 1
 STAGE_SOLVING = 9
 LP_NOT_SOLVED = 0
 
@@ -43,6 +44,15 @@ _SIGNATURES = {
     "SCIPinfinity": "float64(intp)",
     "SCIPepsilon": "float64(intp)",
     "SCIPfeastol": "float64(intp)",
+    "SCIPgetObjsense": "int32(intp)",
+    "SCIPgetConss": "intp(intp)",
+    "SCIPgetNConss": "int32(intp)",
+    "SCIPgetConsNVars": "int32(intp, intp, intp, intp)",
+    "SCIPgetConsVars": "int32(intp, intp, intp, int32, intp)",
+    "SCIPgetConsVals": "int32(intp, intp, intp, int32, intp)",
+    "SCIPconsGetLhs": "float64(intp, intp, intp)",
+    "SCIPconsGetRhs": "float64(intp, intp, intp)",
+    "SCIPgetProbvarLinearSum": "int32(intp, intp, intp, intp, int32, intp, intp)",
     "SCIPgetVars": "intp(intp)",
     "SCIPgetNVars": "int32(intp)",
     "SCIPgetLPRows": "intp(intp)",
@@ -130,7 +140,7 @@ def kernels(module: str) -> ModuleType | None:
     return importlib.import_module(module) if available() else None
 
 
-def function(name: str) -> types.ExternalFunction:
+def function(name: str) -> Any:
     """The C function `name` for use in a Numba kernel.
 
     Raises:

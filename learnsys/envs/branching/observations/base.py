@@ -1,4 +1,4 @@
-"""What an observation function is, how several are composed, and the bipartite graph that two of them return."""
+"""What an observation function is, and the bipartite graph that two of them return."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from pyscipopt import Model
 
 
@@ -41,43 +39,3 @@ class BipartiteObservation(NamedTuple):
     """(2, edges): split row, variable; the rows ascend"""
     edge_values: NDArray[np.float64]
     """(edges,)"""
-
-
-class Composed:
-    """Several observation functions as one, whose observation is a dict, a tuple or a list of theirs.
-
-    Args:
-        functions: a dict, tuple or list of observation functions; nested ones are composed in turn.
-    """
-
-    def __init__(self, functions: Mapping[str, Any] | Sequence[Any]) -> None:
-        self.functions: Any
-        if hasattr(functions, "items"):
-            self.functions = {name: compose(function) for name, function in functions.items()}
-        else:
-            self.functions = type(functions)(compose(function) for function in functions)
-
-    def _each(self) -> Any:
-        return self.functions.values() if isinstance(self.functions, dict) else self.functions
-
-    def before_reset(self, model: Model) -> None:
-        for function in self._each():
-            function.before_reset(model)
-
-    def extract(self, model: Model, done: bool) -> Any:
-        if isinstance(self.functions, dict):
-            return {name: function.extract(model, done) for name, function in self.functions.items()}
-        return type(self.functions)(function.extract(model, done) for function in self.functions)
-
-
-def compose(functions: Any) -> ObservationFunction:
-    """`functions` itself if it is an observation function, or the one composed of a dict, tuple or list of them.
-
-    Raises:
-        TypeError: it is neither.
-    """
-    if isinstance(functions, ObservationFunction):
-        return functions
-    if isinstance(functions, (dict, tuple, list)):
-        return Composed(functions)
-    raise TypeError(f"{functions!r} is no observation function: it lacks before_reset(model) and extract(model, done)")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from learnsys.envs.branching import libscip
 
 if TYPE_CHECKING:
-    from pyscipopt import Model
+    from pyscipopt import Model, Variable
 
 _KERNELS = "learnsys.envs.branching.observations.lp_kernel"
 
@@ -95,6 +95,19 @@ def _empty(n: int, m: int, entries: int) -> LP:
     return LP(**arrays, start=np.zeros(m + 1, np.int64), scalars=np.empty(5))
 
 
+def kind_of(variable: Variable) -> int:
+    """BINARY, INTEGER, IMPLIED_INTEGER or CONTINUOUS; SCIP 10 keeps implied integrality apart from the type."""
+    return IMPLIED_INTEGER if variable.isImpliedIntegral() else _TYPES[variable.vtype()]
+
+
+def entries_of(rows: NDArray[np.int64], start: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For the entries of the listed rows, one row after the other: place of the row in the list, place of the entry."""
+    counts = np.diff(start)[rows]
+    listed = np.repeat(np.arange(len(rows)), counts)
+    before = np.cumsum(counts) - counts
+    return listed, np.repeat(start[rows] - before, counts) + np.arange(counts.sum())
+
+
 def has_lp(model: Model) -> bool:
     """Whether the model is being solved and the LP of its current node has been."""
     return model.getStage() == libscip.STAGE_SOLVING and model.getLPSolstat() != libscip.LP_NOT_SOLVED
@@ -124,7 +137,7 @@ def _read_plainly(model: Model) -> LP:
     index: dict[Any, int] = {}
     for j, variable in enumerate(variables):
         lp.index[j], lp.objective[j] = variable.getIndex(), variable.getObj()
-        lp.kind[j] = IMPLIED_INTEGER if variable.isImpliedIntegral() else _TYPES[variable.vtype()]
+        lp.kind[j] = kind_of(variable)
         if variable.getStatus() == "COLUMN":
             column = variable.getCol()
             index[column] = j

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from learnsys.envs.branching import libscip
 from learnsys.envs.branching.observations.base import BipartiteObservation
-from learnsys.envs.branching.observations.lp import CONTINUOUS, read_lp
+from learnsys.envs.branching.observations.lp import CONTINUOUS, entries_of, read_lp
 
 if TYPE_CHECKING:
     from pyscipopt import Model
@@ -177,9 +177,7 @@ def _extract_plainly(model: Model, incumbent: bool) -> BipartiteObservation | No
         lp.row_age[row] * ages,
     ]
 
-    counts = lengths[row]
-    split_row = np.repeat(np.arange(len(row)), counts)
-    entry = np.repeat(lp.start[row] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
+    split_row, entry = entries_of(row, lp.start)
     return BipartiteObservation(
         np.stack(variables, axis=1).astype(np.float64),
         np.stack(rows, axis=1).astype(np.float64),
