@@ -1,44 +1,30 @@
-"""The recorder: what it writes, what it lets through, and how it fails."""
+"""What the recorder writes: the accesses, the filter, one process, the same twice."""
 
 from __future__ import annotations
 
-import json
 import os
-import resource
 import shutil
-import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from learnsys.cli import main
 from learnsys.envs.cache.geometry import CacheGeometry
-from learnsys.errors import InputError
-from learnsys.traces import llctrace
 from learnsys.traces.filters import CacheFilter
 from learnsys.traces.hierarchy import Hierarchy
-from learnsys.traces.io import open_trace, read_trace
-from learnsys.traces.programs import find_program
+from learnsys.traces.io import read_trace
 from learnsys.traces.recorder import ENVIRONMENT, Recording, record
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("valgrind") and shutil.which("gcc")), reason="the recorder needs valgrind and gcc"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not (shutil.which("valgrind") and shutil.which("gcc")), reason="the recorder needs valgrind and gcc"
+    ),
+    pytest.mark.usefixtures("recorder_cache"),
+]
 RAW = {"l1": None, "l2": None}
 TINY = {"l1": CacheGeometry(1024, 2, 64), "l2": CacheGeometry(4096, 4, 64)}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
-    """One cache folder for all tests, not the user's."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        yield folder
 
 
 def assemble(folder: Path, body: str) -> str:
@@ -179,235 +165,6 @@ def test_children_are_not_recorded(tmp_path):
         assert result.exit_code == 3
         counts[name] = result.accesses
     assert counts["own"] > 3 * max(counts["forked"], counts["started"])
-
-
-def test_output_passes_through_and_the_status_is_kept_apart(tmp_path, capfd, monkeypatch):
-    monkeypatch.setenv("PASSED", "along")
-    command = ["sh", "-c", "printf '%s' \"$1 $PASSED $GIVEN $HOME\"; echo fine >&2; exit 9", "--", "--max=3"]
-    options = [
-        "--out",
-        str(tmp_path / "t.parquet"),
-        "--l1",
-        "1KiB:2",
-        "--l2=none",
-        "--env",
-        "PASSED",
-        "--env=GIVEN=a=b",
-    ]
-    assert main(["trace", "record", *options, "--json", "--", *command]) == 0
-    out, err = capfd.readouterr()
-    printed, answer = out.split("\n", 1)
-    assert printed == "--max=3 along a=b "
-    assert err == "fine\n"
-    assert answer.count("\n") == 1
-    found = json.loads(answer)
-    assert found["exit_code"] == 9 and found["end"] == "exit" and found["signal"] is None
-    assert found["accesses"] == open_trace(tmp_path / "t.parquet").accesses
-
-
-def test_the_command_keeps_its_own_flags(tmp_path, capfd):
-    words = ["--out", "x", "--line_size=3", "--json", "--", "-h", "--help", "--no-such"]
-    assert (
-        main(["trace", "record", "--max", "5000000", "--out", str(tmp_path / "t.parquet"), "--", "echo", *words]) == 0
-    )
-    out, err = capfd.readouterr()
-    assert out == " ".join(words) + "\n"
-    assert err.startswith("learnsys: ") and err.endswith("; the program ended with status 0\n")
-
-
-def test_standard_input_reaches_the_program(tmp_path):
-    code = "import sys; from learnsys.cli import main; sys.exit(main())"
-    arguments = ["trace", "record", "--out", str(tmp_path / "t.parquet"), "--", "sort", "-r"]
-    result = subprocess.run(
-        [sys.executable, "-c", code, *arguments], check=False, input="a\nb\n", capture_output=True, text=True
-    )
-    assert (result.returncode, result.stdout) == (0, "b\na\n")
-
-
-def test_a_killed_program_leaves_its_recording(tmp_path):
-    result = record(["sh", "-c", "kill -SEGV $$"], tmp_path / "t.parquet")
-    assert (result.end, result.exit_code, result.signal) == ("exit", None, "SIGSEGV")
-    assert open_trace(tmp_path / "t.parquet").accesses == result.accesses > 0
-
-
-def test_timeout(tmp_path):
-    result = record(["sleep", "600"], tmp_path / "t.parquet", timeout=1.5)
-    assert (result.end, result.exit_code, result.signal) == ("timeout", None, None)
-    assert open_trace(tmp_path / "t.parquet").accesses == result.accesses > 0
-
-
-@pytest.mark.parametrize("stubborn", ["", "$SIG{INT} = $SIG{TERM} = 'IGNORE';"], ids=["yielding", "stubborn"])
-def test_an_interrupt_keeps_what_was_recorded(tmp_path, stubborn):
-    code = "import sys; from learnsys.cli import main; sys.exit(main())"
-    loop = f"{stubborn} $| = 1; print qq(ready\\n); 1 while 1"
-    arguments = ["trace", "record", "--out", str(tmp_path / "t.parquet"), "--l2", "none", "--", "perl", "-e", loop]
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "by an interrupt" in err
-    assert "Traceback" not in err
-    assert f"{open_trace(tmp_path / 't.parquet').accesses:,} accesses" in err
-
-
-def test_nothing_to_record(tmp_path):
-    out = tmp_path / "t.parquet"
-    out.write_text("an older file")
-    with pytest.raises(InputError, match="no access was recorded: the program ended with status 4"):
-        record(["sh", "-c", "exit 4"], out, skip=10**9)
-    assert out.read_text() == "an older file"
-    assert list(tmp_path.iterdir()) == [out]
-
-
-def test_bad_commands(tmp_path):
-    plain = tmp_path / "plain"
-    plain.write_text("echo hello")
-    with pytest.raises(InputError, match="is not executable"):
-        find_program([str(plain)])
-    plain.chmod(0o755)
-    with pytest.raises(InputError, match="neither an ELF program nor a script"):
-        find_program([str(plain)])
-    head = bytearray(Path("/bin/true").read_bytes()[:64])
-    for place, value, message in ((4, 1, "32-bit program"), (18, 183, "foreign program")):
-        changed = bytearray(head)
-        changed[place] = value
-        plain.write_bytes(changed)
-        with pytest.raises(InputError, match=message):
-            find_program([str(plain)])
-    plain.write_text("#! /nowhere/python -u\n")
-    with pytest.raises(InputError, match="needs /nowhere/python, which cannot be executed"):
-        find_program([str(plain)])
-    shutil.copy("/bin/true", plain)
-    assert find_program([str(plain)]) == str(plain)
-    plain.chmod(0o4755)
-    with pytest.raises(InputError, match="more rights than its user"):
-        find_program([str(plain)])
-    for command, message in {
-        (): "no command to record",
-        ("no-such-program",): "no program 'no-such-program' on the PATH",
-        ("./no-such-program",): "no such program",
-        (str(tmp_path),): "is a directory",
-        ("true", "a\0b"): "zero byte",
-    }.items():
-        with pytest.raises(InputError, match=message):
-            find_program(command)
-
-
-def test_bad_arguments(tmp_path, capfd):
-    out = str(tmp_path / "t.parquet")
-    for options, message in {
-        ("--l1", "32KiB"): "write CAPACITY:WAYS",
-        ("--l2", "3KiB:2"): "no power of two",
-        ("--l1", "512:2"): "no multiple of 1 KiB",
-        ("--skip", "-1"): "cannot skip",
-        ("--max", "0"): "cannot skip 0 and record 0",
-        ("--timeout", "0"): "leaves no time",
-        ("--env", "NO_SUCH_VARIABLE"): "no such variable",
-    }.items():
-        assert main(["trace", "record", "--out", out, *options, "--", "true"]) == 2
-        message_lines = capfd.readouterr().err.splitlines()
-        assert len(message_lines) == 1 and message in message_lines[0]
-    assert not list(tmp_path.iterdir())
-
-
-def tools(folder: Path, *names: str) -> str:
-    """A PATH with these programs alone."""
-    folder.mkdir()
-    for name in names:
-        (folder / name).symlink_to(shutil.which(name))
-    return str(folder)
-
-
-@pytest.mark.parametrize(
-    ("present", "message"),
-    [((), "valgrind is not installed"), (("valgrind",), "gcc is not installed")],
-)
-def test_missing_tools(tmp_path, monkeypatch, capfd, present, message):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("PATH", tools(tmp_path / "bin", *present))
-    assert main(["trace", "record", "--out", str(tmp_path / "t.parquet"), "--", "/bin/true"]) == 2
-    err = capfd.readouterr().err
-    assert message in err and "sudo apt-get install valgrind gcc" in err and err.count("\n") == 1
-
-
-def test_missing_parts_of_valgrind(tmp_path, monkeypatch):
-    (tmp_path / "bin").mkdir()
-    fake = tmp_path / "bin" / "valgrind"
-    fake.write_text("#!/bin/sh\necho valgrind-9.99\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", str(fake.parent))
-    with pytest.raises(InputError, match=r"pub_tool_tooliface\.h of valgrind is missing"):
-        llctrace.find_valgrind()
-    (tmp_path / "include/valgrind").mkdir(parents=True)
-    (tmp_path / "include/valgrind/pub_tool_tooliface.h").touch()
-    with pytest.raises(InputError, match=r"libcoregrind-amd64-linux\.a of valgrind is missing"):
-        llctrace.find_valgrind()
-    fake.write_text("#!/bin/sh\nexit 1\n")
-    with pytest.raises(InputError, match="does not start"):
-        llctrace.find_valgrind()
-
-
-def test_builds_may_race_and_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    valgrind = llctrace.find_valgrind()
-    with ThreadPoolExecutor(4) as pool:
-        folders = set(pool.map(lambda _: llctrace.build_tool(valgrind), range(4)))
-    (folder,) = folders
-    assert [path.name for path in (tmp_path / "learnsys").iterdir()] == [folder.name]
-    assert len(str(folder)) == 160
-    monkeypatch.setenv("PATH", "")
-    assert llctrace.build_tool(valgrind) == folder, "no compiler is needed any more"
-
-
-def test_a_build_that_fails(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    broken = tmp_path / "broken.c"
-    broken.write_text("int main( {\n")
-    monkeypatch.setattr(llctrace, "SOURCE", broken)
-    with pytest.raises(InputError, match=r"does not build here \(.*error"):
-        llctrace.build_tool(llctrace.find_valgrind())
-    assert not list((tmp_path / "learnsys").iterdir())
-
-
-def test_cache_folders_that_cannot_serve(tmp_path, monkeypatch):
-    valgrind = llctrace.find_valgrind()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "with blank"))
-    with pytest.raises(InputError, match="blank, colon or semicolon"):
-        llctrace.build_tool(valgrind)
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(InputError, match="cannot keep the built recorder"):
-        llctrace.build_tool(valgrind)
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert llctrace.cache_folder() == Path.home() / ".cache" / "learnsys"
-
-
-def test_a_full_disk(tmp_path, capfd):
-    """A limit on the size of files stands in for the disk: the write fails the same way, in the middle."""
-    out = tmp_path / "t.parquet"
-    out.write_text("an older file")
-    record(["true"], tmp_path / "first.parquet")  # the tool is built
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    try:
-        assert main(["trace", "record", "--out", str(out), "--", "perl", "-e", "@x = 1..90000"]) == 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    err = capfd.readouterr().err
-    assert "cannot be written (File too large)" in err and err.count("\n") == 1
-    assert out.read_text() == "an older file"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["first.parquet", "t.parquet"]
-
-
-def test_a_place_that_cannot_be_written_is_told_before_the_program_runs(tmp_path):
-    (tmp_path / "file").touch()
-    witness = tmp_path / "witness"
-    with pytest.raises(InputError, match="cannot be written"):
-        record(["touch", str(witness)], tmp_path / "file" / "t.parquet")
-    assert not witness.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root to become another user")
