@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnsys.envs.cache.geometry import CacheGeometry
+from learnsys.errors import InputError
 
 State = dict[str, NDArray[Any]]
 """A simulation's whole state, by name, so that it can be kept in a file and resumed."""
@@ -22,15 +23,23 @@ class Chunk:
     line: NDArray[np.int32]
     """dense line or object ids, numbered in the order of first appearance since the trace's start"""
     row: NDArray[np.int32]
-    """cache set of each line (all 0 for object caches)"""
+    """cache set of each line (empty for object caches)"""
     pc: NDArray[np.int32]
-    """dense program-counter ids"""
+    """dense program-counter ids (empty for object caches)"""
     next_use: NDArray[np.int32]
     """absolute index of the next access to the same line, or NEVER; empty unless the policy `needs_future`"""
     start: int
     """absolute index of the chunk's first access"""
     size: NDArray[np.int64] | None = None
-    """bytes of each object, where sizes count"""
+    """bytes of each object (at least 1), where sizes count"""
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """`size`, or an empty array, which kernels can take."""
+        return _NO_SIZES if self.size is None else self.size
+
+
+_NO_SIZES = np.zeros(0, np.int64)
 
 
 class SetPolicy(ABC):
@@ -62,3 +71,102 @@ class SetPolicy(ABC):
 
     def grow(self, state: State, n_lines: int, n_pcs: int) -> None:
         """Make room in `state` for ids below `n_lines` and `n_pcs`; called before each chunk."""
+
+
+class ObjectPolicy(ABC):
+    """Replacement in a fully associative cache of objects.
+
+    The counterpart of `SetPolicy`: `start` allocates the state, `grow` makes room in it, `run` advances it. With
+    `sized` the capacity is in bytes, chunks have a `size`, and as many objects are evicted as the missed one needs
+    room; an object keeps the size that it was inserted with, and one larger than the cache is never inserted.
+    Without, the capacity is a number of objects. A chunk is at most `MAX_CHUNK` accesses long.
+
+    Every state holds `place`, int64: the capacity, what is used of it, and then the policy's own counters; and
+    `held`, int64: the size of each cached object if sizes count, else empty.
+    """
+
+    name: ClassVar[str]
+    needs_future: ClassVar[bool] = False
+    sized_note: ClassVar[str] = ""
+    """what a reader of results with object sizes must know about this policy"""
+
+    per_object: ClassVar[dict[str, tuple[type[np.generic], int]]] = {}
+    """arrays that object ids index: their types, and their values for an object not seen before"""
+    queues: ClassVar[tuple[str, ...]] = ()
+    """int32 arrays with room for twice the objects that the cache can hold"""
+    lists: ClassVar[int] = 0
+    """doubly linked lists of objects in the array `links` (see objects/links.py)"""
+    counters: ClassVar[int] = 0
+    """numbers in `place` behind capacity and used"""
+
+    def start(self, capacity: int, *, sized: bool = False, seed: int = 0) -> State:
+        """The state of an empty cache of `capacity` objects, or bytes if `sized`.
+
+        Raises:
+            InputError: the capacity is below 1.
+        """
+        if capacity < 1:
+            raise InputError(f"a cache of {capacity} {'bytes' if sized else 'objects'} holds nothing")
+        state: State = {name: np.zeros(0, kind) for name, (kind, _) in self.per_object.items()}
+        state |= {name: np.zeros(0, np.int32) for name in self.queues}
+        if self.lists:
+            state["links"] = np.repeat(np.arange(self.lists, dtype=np.int32), 2)
+        state["held"] = np.zeros(int(sized), np.int64)
+        state["place"] = np.array([capacity] + [0] * (1 + self.counters), np.int64)
+        return state
+
+    def grow(self, state: State, n_objects: int) -> None:
+        """Make room in `state` for ids below `n_objects`; called before each chunk."""
+        for name, (_, fill) in self.per_object.items():
+            state[name] = extended(state[name], n_objects, fill)
+        for name in self.queues:
+            state[name] = extended(state[name], 2 * min(int(state["place"][0]), n_objects) + 1024)
+        if self.lists:
+            state["links"] = extended(state["links"], 2 * (n_objects + self.lists))
+        if state["held"].size:
+            state["held"] = extended(state["held"], n_objects)
+
+    @abstractmethod
+    def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
+        """Advance `state` over `chunk`; write 1 or 0 for each access into `hits`, shape (n,)."""
+
+    @abstractmethod
+    def contents(self, state: State) -> NDArray[np.int64]:
+        """What is cached now, ascending: ids, or (of a policy that `needs_future`) the times of their next use."""
+
+
+MAX_CHUNK = 2**24
+"""Accesses that an object policy takes at a time: the room below 2^31 that its counters keep."""
+
+
+def extended(array: NDArray[Any], size: int, fill: int = 0) -> NDArray[Any]:
+    """`array` itself if it has `size` elements or more, or a copy with at least `size`, the new ones `fill`."""
+    if size <= array.size:
+        return array
+    grown = np.full(max(size, array.size + array.size // 2), fill, array.dtype)
+    grown[: array.size] = array
+    return grown
+
+
+def sampled_sets(sets: int, samples: int | None) -> NDArray[np.uint8]:
+    """Which of `sets` sets a policy learns from, uint8 (sets,): `samples` of them (a power of two), or all (None).
+
+    Those whose low index bits equal their high ones, as hardware proposals choose them: spread over all sets, and
+    with no single stride that a program could fall into step with.
+    """
+    chosen = sets if samples is None else min(samples, sets)
+    if chosen < 1 or chosen & (chosen - 1):
+        raise InputError(f"{chosen} sampled sets is no power of two", remedy="use 32 or 64")
+    index = np.arange(sets)
+    return ((index % (sets // chosen)) == index // chosen).astype(np.uint8)
+
+
+def signatures(n_pcs: int, bits: int, kinds: int = 1) -> NDArray[np.int32]:
+    """A hash of `bits` bits for each dense program-counter id and kind of access, int32 (n_pcs * kinds,).
+
+    Place `pc * kinds + kind`. Hashed, since predictor tables in hardware have collisions.
+    """
+    mixed = np.arange(n_pcs * kinds, dtype=np.uint32)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):  # the finaliser of MurmurHash3
+        mixed = (mixed ^ (mixed >> np.uint32(shift))) * np.uint32(factor)
+    return ((mixed ^ (mixed >> np.uint32(16))) & np.uint32(2**bits - 1)).astype(np.int32)

@@ -18,44 +18,40 @@ from learnsys.policies.cache.base import Chunk, SetPolicy, State
 
 _SRRIP, _BRRIP, _FOLLOW = 0, 1, 2
 _DISTANT = 3
+_FREE = 255
 _RARE = 32
 _PSEL_MAX = 1023
 
 
 @njit(
-    ["void(int32[:], int32[:], int32[:, :], uint8[:, :], uint8[:], int64[:], uint8[:])"],
+    ["void(int32[::1], int32[::1], int32[:, ::1], uint8[:, ::1], uint8[::1], int64[::1], uint8[::1])"],
     cache=True,
     nogil=True,
 )
 def _rrip(line, row, tags, rrpv, insertion, counters, hits):
-    """`insertion[r]` says how set r inserts; `counters` holds the duel's selector and the count of BRRIP fills."""
+    """`insertion[r]` says how set r inserts; `counters` holds the duel's selector and the count of BRRIP fills.
+
+    Free ways have `_FREE` in `rrpv`, more than any line, so the victim is the lowest of them while there are any.
+    """
     ways = tags.shape[1]
     for t in range(line.size):
         wanted, r = line[t], row[t]
-        found, oldest = -1, 0
-        free = False
+        # Both scans go through all ways without a branch, which is faster than stopping early.
+        found = np.int32(-1)
         for way in range(ways):
-            tag = tags[r, way]
-            if tag == wanted:
-                found = way
-                break
-            if tag < 0:  # ways fill lowest first, so nothing stands behind a free one
-                oldest = way
-                free = True
-                break
-            if rrpv[r, way] > rrpv[r, oldest]:
-                oldest = way
+            found = max(found, np.int32(way) if tags[r, way] == wanted else np.int32(-1))
         if found >= 0:
             hits[t] = 1
             rrpv[r, found] = 0
             continue
         hits[t] = 0
-        if not free:
-            # Ageing all by one until a way is distant, done in one step.
-            step = _DISTANT - rrpv[r, oldest]
-            if step > 0:
-                for way in range(ways):
-                    rrpv[r, way] += step
+        best = 0
+        for way in range(ways):
+            best = max(best, rrpv[r, way] * ways + ways - 1 - way)
+        victim, oldest = ways - 1 - best % ways, best // ways
+        if oldest < _DISTANT:
+            for way in range(ways):
+                rrpv[r, way] += np.uint8(_DISTANT - oldest)
         mode = insertion[r]
         if mode == _SRRIP:
             counters[0] = min(counters[0] + 1, _PSEL_MAX)
@@ -68,8 +64,8 @@ def _rrip(line, row, tags, rrpv, insertion, counters, hits):
             counters[1] += 1
             if counters[1] % _RARE:
                 predicted = _DISTANT
-        tags[r, oldest] = wanted
-        rrpv[r, oldest] = predicted
+        tags[r, victim] = wanted
+        rrpv[r, victim] = predicted
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ class RRIP(SetPolicy):
             insertion[group * width + group % width] = _SRRIP
         return {
             "tags": np.full((geometry.sets, geometry.ways), -1, np.int32),
-            "rrpv": np.zeros((geometry.sets, geometry.ways), np.uint8),
+            "rrpv": np.full((geometry.sets, geometry.ways), _FREE, np.uint8),
             "insertion": insertion,
             "counters": np.array([(_PSEL_MAX + 1) // 2 - 1, 0], np.int64),
         }

@@ -159,7 +159,7 @@ def compare(
 
 
 def summarise(done: Mapping[str, tuple[NDArray[np.uint8], float]], names: list[str], simulated: int) -> list[Result]:
-    """Results of `names` from label -> (hits in the window, CPU seconds); "lru" and "belady" must be among the labels."""
+    """Results of `names` from label -> (hits in the window, CPU seconds); the labels include "lru" and "belady"."""
     lru, optimum = (float(done[bound][0].mean()) for bound in ("lru", "belady"))
     results = []
     for name in names:
