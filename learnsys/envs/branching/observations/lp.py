@@ -76,23 +76,17 @@ class LP:
     """(5,) norm of the objective, LPs solved so far, SCIP's infinity, epsilon and feastol"""
 
 
-_N, _M, _ENTRIES = ("n",), ("m",), ("entries",)
-_SHAPES: dict[str, tuple[str, ...]] = (
-    dict.fromkeys(("index", "objective", "kind", "lower", "upper", "value", "reduced_cost", "column_age", "basis"), _N)
-    | dict.fromkeys(("left", "right", "constant", "norm", "activity", "dual", "row_age", "nonzeros"), _M)
-    | dict.fromkeys(("column", "coefficient"), _ENTRIES)
-)
 _INTEGERS = {"index", "kind", "column_age", "basis", "row_age", "nonzeros", "start", "column"}
+_OF_ROWS = {"left", "right", "constant", "norm", "activity", "dual", "row_age", "nonzeros"}
+_OF_ENTRIES = {"column", "coefficient"}
 
 
 def _empty(n: int, m: int, entries: int) -> LP:
-    sizes = {_N: n, _M: m, _ENTRIES: entries}
-    arrays = {
-        field.name: np.empty(sizes[_SHAPES[field.name]], np.int64 if field.name in _INTEGERS else np.float64)
-        for field in dataclasses.fields(LP)
-        if field.name in _SHAPES
-    }
-    return LP(**arrays, start=np.zeros(m + 1, np.int64), scalars=np.empty(5))
+    arrays: dict[str, Any] = {}
+    for field in dataclasses.fields(LP):
+        size = m if field.name in _OF_ROWS else entries if field.name in _OF_ENTRIES else n
+        arrays[field.name] = np.empty(size, np.int64 if field.name in _INTEGERS else np.float64)
+    return LP(**arrays | {"start": np.zeros(m + 1, np.int64), "scalars": np.empty(5)})
 
 
 def kind_of(variable: Variable) -> int:

@@ -13,7 +13,7 @@ from learnsys.envs.branching.observations.lp import entries_of, kind_of
 from learnsys.errors import InputError
 
 if TYPE_CHECKING:
-    from pyscipopt import Model
+    from pyscipopt import Constraint, Model
 
 _KERNELS = "learnsys.envs.branching.observations.problem_kernel"
 
@@ -83,7 +83,7 @@ def read_problem(model: Model, *, kernels: bool = True) -> LinearProblem | None:
     return problem
 
 
-def _not_linear(constraint) -> InputError:
+def _not_linear(constraint: Constraint) -> InputError:
     return InputError(
         f"constraint {constraint.name!r} of type {constraint.getConshdlrName()!r} is not linear",
         remedy="observe the problem before presolving, or the LP of a node (NodeBipartite)",
@@ -100,14 +100,16 @@ def _read_plainly(model: Model) -> LinearProblem:
     for constraint in model.getConss():
         if not constraint.isLinearType():
             raise _not_linear(constraint)
-        terms = model.getConsVars(constraint)
+        terms, values = model.getConsVars(constraint), model.getConsVals(constraint)
+        if terms is None or values is None:
+            raise _not_linear(constraint)
         if any(variable.ptr() not in index for variable in terms):
             raise InputError(
                 f"constraint {constraint.name!r} mentions variables that presolving has removed",
                 remedy="observe the problem before presolving, or install PySCIPOpt's wheel",
             )
         column += [index[variable.ptr()] for variable in terms]
-        coefficient += model.getConsVals(constraint)
+        coefficient += values
         lengths.append(len(terms))
         left.append(model.getLhs(constraint))
         right.append(model.getRhs(constraint))
