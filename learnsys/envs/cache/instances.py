@@ -272,6 +272,9 @@ def _read(source: TraceSource) -> Trace:
     if isinstance(source, Mapping):
         from learnsys.traces.synthetic import synthesize
 
+        missing = {"kind", "n"} - set(source)
+        if missing:
+            raise InputError(f"a synthetic trace without {sorted(missing)[0]!r}", remedy="give its kind and n")
         return synthesize(**source)
     from learnsys.traces import read_trace
 
