@@ -1,0 +1,167 @@
+"""Where an environment's instances come from: a generator, a file, a directory, a model, a function that makes models."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyscipopt import SCIP_STAGE, Model
+
+from learnsys.envs.branching.models import FORMATS, copy_model, read_model
+from learnsys.errors import InputError
+
+
+class Source:
+    """Draws models. Each is a fresh one, in stage PROBLEM, which the caller owns and frees."""
+
+    single = False
+    """whether there is only one instance"""
+
+    def draw(self, rng: np.random.Generator) -> tuple[str, Model]:
+        """A name and a model."""
+        raise NotImplementedError
+
+    def large(self) -> Model:
+        """A model of a size that later ones are expected not to exceed."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Free what is kept between draws."""
+
+
+class Files(Source):
+    """Files, drawn with replacement. A read problem is kept, unsolved, and every episode solves a copy."""
+
+    def __init__(self, paths: Sequence[Path], kept: int = 8) -> None:
+        self.paths = list(paths)
+        self.single = len(self.paths) == 1
+        self.kept = kept
+        self._models: OrderedDict[str, Model] = OrderedDict()
+
+    def draw(self, rng: np.random.Generator) -> tuple[str, Model]:
+        path = self.paths[int(rng.integers(len(self.paths)))]
+        return str(path), self.copy(path)
+
+    def copy(self, path: Path) -> Model:
+        """A model of the file `path`."""
+        key = str(path)
+        if key not in self._models:
+            self._models[key] = read_model(path)
+            if len(self._models) > self.kept:
+                self._models.popitem(last=False)[1].free()
+        self._models.move_to_end(key)
+        return copy_model(self._models[key])
+
+    def large(self) -> Model:
+        return self.copy(max(self.paths, key=lambda path: path.stat().st_size))
+
+    def close(self) -> None:
+        while self._models:
+            self._models.popitem()[1].free()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_models": OrderedDict()}
+
+
+class Given(Source):
+    """One model, solved as a copy in every episode; it stays the user's."""
+
+    single = True
+
+    def __init__(self, model: Model) -> None:
+        _require_problem(model)
+        self.model = model
+
+    def draw(self, rng: np.random.Generator) -> tuple[str, Model]:
+        return self.model.getProbName(), self.large()
+
+    def large(self) -> Model:
+        return copy_model(self.model)
+
+
+class Generated(Source):
+    """Models made by a function, which may take a `numpy.random.Generator`."""
+
+    def __init__(self, function: Callable[..., Model], name: str) -> None:
+        self.function, self.name = function, name
+        try:
+            parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):
+            parameters = []
+        self.takes_rng = any(
+            parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+            for parameter in parameters
+        )
+
+    def draw(self, rng: np.random.Generator) -> tuple[str, Model]:
+        model = self.function(rng) if self.takes_rng else self.function()
+        if not isinstance(model, Model):
+            raise InputError(f"instances: {self.name} made a {type(model).__name__}", remedy="return a pyscipopt Model")
+        _require_problem(model)
+        model.hideOutput()
+        return self.name, model
+
+    def large(self) -> Model:
+        rng = np.random.default_rng(0)
+        models = [self.draw(rng)[1] for _ in range(3)]
+        models.sort(key=lambda model: (model.getNVars(transformed=False), model.getNConss(transformed=False)))
+        for model in models[:-1]:
+            model.free()
+        return models[-1]
+
+
+def make_source(instances: Any) -> Source:
+    """The source that the constructor argument `instances` stands for.
+
+    Args:
+        instances: the name of a generator, a file, a directory (all model files in it and below), a list of files, a
+            `pyscipopt.Model`, or a function that returns one (with or without a `numpy.random.Generator` as argument).
+
+    Raises:
+        InputError: nothing of that kind, or no model files.
+    """
+    if isinstance(instances, Source):
+        return instances
+    if isinstance(instances, Model):
+        return Given(instances)
+    if isinstance(instances, str) and not os.path.exists(instances):
+        generator = _find_generator(instances)
+        if generator is not None:
+            return Generated(generator, instances)
+    if isinstance(instances, (str, os.PathLike)):
+        return Files(_find_files(Path(instances)))
+    if isinstance(instances, Sequence) and instances and all(isinstance(one, (str, os.PathLike)) for one in instances):
+        return Files([path for one in instances for path in _find_files(Path(one))])
+    if hasattr(instances, "generate"):
+        return Generated(instances.generate, type(instances).__name__)
+    if callable(instances):
+        return Generated(instances, getattr(instances, "__name__", type(instances).__name__))
+    raise InputError(
+        f"{instances!r} is no source of instances",
+        remedy="give a generator's name, a file, a directory, a list of files, a Model or a function that makes one",
+    )
+
+
+def _find_files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.name.lower().endswith(FORMATS) and file.is_file())
+        if not files:
+            raise InputError("no model files in this directory", file=path, remedy=f"they end in {', '.join(FORMATS)}")
+        return files
+    if not path.exists():
+        raise InputError("no such file, and no instance generator of that name", file=path)
+    return [path]
+
+
+def _find_generator(name: str) -> Callable[..., Model] | None:
+    return None
+
+
+def _require_problem(model: Model) -> None:
+    if model.getStage() != SCIP_STAGE.PROBLEM:
+        raise InputError("the model has been solved or transformed already", remedy="give one that was only built")
