@@ -39,11 +39,11 @@ class ChampSim(Records):
 
     def recognises(self, head: bytes) -> bool:
         records = whole_records(head, self.record)
-        flags = (records["is_branch"] <= 1) & (records["taken"] <= 1) & (records["ip"] != 0)
-        addresses = np.concatenate([records["ip"][:, None], records["loads"], records["stores"]], axis=1)
-        # A 64-bit virtual address has its upper 7 bits alike (57-bit addressing).
-        upper = addresses >> np.uint64(57)
-        plausible = flags & ((upper == 0) | (upper == 127)).all(axis=1)
+        flags = (records["is_branch"] <= 1) & (records["taken"] <= 1)
+        code = (records["ip"] > 0) & (records["ip"] < 2**48)  # in user space
+        # A virtual address has its upper 7 bits alike (57-bit addressing).
+        upper = np.concatenate([records["loads"], records["stores"]], axis=1) >> np.uint64(57)
+        plausible = flags & code & ((upper == 0) | (upper == 127)).all(axis=1)
         return bool(plausible.sum() * 2 > records.size)
 
     def describe(self, source: Source, options: ReadOptions) -> tuple[int | None, dict[str, str]]:

@@ -13,7 +13,7 @@ from learnsys.traces.formats.text import first_lines
 from learnsys.traces.streams import Source
 from learnsys.traces.trace import Trace
 
-_NAMES = {
+NAMES = {
     "address": ("address", "addr", "vaddr", "virtual_address"),
     "object": ("object", "object_id", "obj", "obj_id", "id", "key", "block", "lbn"),
     "pc": ("pc", "ip", "program_counter", "instruction_pointer"),
@@ -22,7 +22,7 @@ _NAMES = {
     "time": ("time", "timestamp", "clock_time", "ts"),
 }
 """Our columns and the names, in any case, by which a header is understood."""
-_KNOWN = {name for names in _NAMES.values() for name in names}
+_KNOWN = {name for names in NAMES.values() for name in names}
 _LIMITS = {"size": 2**32 - 1, "time": 2**63 - 1, "store": 1}
 _MAX_HEADER = 2**16
 
@@ -85,7 +85,7 @@ def _choose(source: Source, header: list[str], given: Mapping[str, str]) -> dict
     """
     remedy = "say which, as in columns={'address': 'vaddr'} or --columns address=vaddr"
     chosen: dict[str, str] = {}
-    for ours, names in _NAMES.items():
+    for ours, names in NAMES.items():
         if ours in given:
             found = [name for name in header if name == given[ours]]
             if not found:

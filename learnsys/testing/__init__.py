@@ -1,0 +1,1 @@
+"""The contracts that environments, policies and trace readers must pass, for users to run on their own."""
