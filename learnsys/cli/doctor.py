@@ -79,14 +79,20 @@ def warmup(json: bool = False) -> int:
         for module in pkgutil.walk_packages(learnsys.__path__, "learnsys.")
         if not module.name.startswith(("learnsys.cli", "learnsys.__main__"))
     ]
+    skipped: list[str] = []
     start = time.perf_counter()
     with Console(stderr=True).status("compiling kernels") as status:
         for name in names:
             status.update(f"compiling kernels: {name}")
-            import_module(name)
+            try:
+                import_module(name)
+            except ImportError:  # an extra that is not installed, or SCIP's library that kernels cannot call
+                skipped.append(name)
     seconds = round(time.perf_counter() - start, 1)
     if json:
-        print_json({"modules": len(names), "seconds": seconds})
+        print_json({"modules": len(names), "skipped": skipped, "seconds": seconds})
     else:
-        print(f"{len(names)} modules ready in {seconds} s")
+        print(
+            f"{len(names) - len(skipped)} modules ready in {seconds} s" + "".join(f"; skipped {it}" for it in skipped)
+        )
     return 0

@@ -144,11 +144,11 @@ def function(name: str) -> Any:
     """The C function `name` for use in a Numba kernel.
 
     Raises:
-        RuntimeError: libscip is not available; compiling a kernel against it would end the process.
+        ImportError: libscip is not available; compiling a kernel against it would end the process.
     """
     reason = why_unavailable()
     if reason is not None:
-        raise RuntimeError(reason)
+        raise ImportError(reason)
     arguments, result = sigutils.normalize_signature(_SIGNATURES[name])
     return types.ExternalFunction(name, result(*arguments))
 

@@ -73,7 +73,7 @@ class LP:
     """(entries,)"""
 
     scalars: NDArray[np.float64]
-    """(5,) norm of the objective, LPs solved so far, SCIP's infinity, epsilon and feastol"""
+    """(5,) norm of the objective of the variables with a column, LPs solved so far, SCIP's infinity, epsilon and feastol"""
 
 
 _INTEGERS = {"index", "kind", "column_age", "basis", "row_age", "nonzeros", "start", "column"}
@@ -151,7 +151,7 @@ def _read_plainly(model: Model) -> LP:
         lp.column[begin:end] = [index[column] for column in row.getCols()[:entries]]
         lp.coefficient[begin:end] = row.getVals()[:entries]
     lp.scalars[:] = (
-        np.sqrt(np.square(lp.objective).sum()),
+        np.sqrt(np.square(lp.objective[lp.basis != NO_COLUMN]).sum()),
         model.getNLPs(),
         model.infinity(),
         model.epsilon(),
