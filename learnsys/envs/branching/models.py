@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyscipopt import Model
+from pyscipopt import SCIP_PARAMSETTING, Model
 
 from learnsys.errors import InputError
 
 FORMATS = (".mps", ".lp", ".cip", ".mps.gz", ".lp.gz", ".cip.gz", ".opb", ".wbo", ".fzn", ".osil", ".rlp", ".zpl")
 SOLVED = frozenset({"optimal", "infeasible", "unbounded", "inforunbd"})
 """Statuses after which nothing is left to decide. Any other end is a limit or an interruption."""
+_GROUPS = {
+    "heuristics/emphasis": "setHeuristics",
+    "presolving/emphasis": "setPresolve",
+    "separating/emphasis": "setSeparating",
+}
+_EMPHASES = {name: getattr(SCIP_PARAMSETTING, name.upper()) for name in ("default", "aggressive", "fast", "off")}
 LARGEST_SEED = 2**31 - 1
 
 
@@ -98,12 +104,20 @@ def copy_model(base: Model) -> Model:
 
 
 def set_parameters(model: Model, parameters: Mapping[str, Any]) -> None:
-    """Set SCIP parameters.
+    """Set SCIP parameters in the order given.
+
+    As in SCIP's own shell, `heuristics/emphasis`, `presolving/emphasis` and `separating/emphasis` set whole groups to
+    "default", "aggressive", "fast" or "off".
 
     Raises:
         InputError: an unknown name, or a value outside the parameter's range.
     """
     for name, value in parameters.items():
+        if name in _GROUPS:
+            if value not in _EMPHASES:
+                raise InputError(f"{name} cannot be {value!r}", remedy=f"choose from {', '.join(_EMPHASES)}")
+            getattr(model, _GROUPS[name])(_EMPHASES[value])
+            continue
         try:
             model.setParam(name, value.item() if isinstance(value, np.generic) else value)
         except KeyError:

@@ -1,0 +1,335 @@
+"""What all environments on SCIP share: instances, parts, limits, and an episode that is one solving process."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from pyscipopt import Model, quicksum
+
+from learnsys.envs.branching.control import Episode
+from learnsys.envs.branching.forms import Form, Shaper, Sizes, measure
+from learnsys.envs.branching.models import (
+    SOLVED,
+    check_parameters,
+    copy_model,
+    read_model,
+    seed_parameters,
+    set_parameters,
+    summary,
+)
+from learnsys.envs.branching.observations import observation_function
+from learnsys.envs.branching.rewards import as_reward
+from learnsys.envs.branching.sources import make_source
+from learnsys.errors import InputError
+
+BARE: dict[str, Any] = {
+    "presolving/emphasis": "off",
+    "heuristics/emphasis": "off",
+    "separating/emphasis": "off",
+    "propagating/maxrounds": 0,
+    "propagating/maxroundsroot": 0,
+}
+"""SCIP parameters that leave little but branching."""
+OPTIONS = ("instance",)
+MOST_SKIPS = 100
+
+
+class SolverEnv(gym.Env[Any, Any]):
+    """Base of the environments on SCIP; see their docstrings for the arguments."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"]}  # type: ignore[misc]
+    path_arguments: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        instances: Any,
+        *,
+        observation: Any = None,
+        reward: Any = "is_done",
+        information: Any = None,
+        scip_params: Mapping[str, Any] | None = None,
+        node_limit: int | None = None,
+        lp_iteration_limit: int | None = None,
+        time_limit: float | None = None,
+        memory_limit: float | None = None,
+        form: Form = "graph",
+        max_variables: int | None = None,
+        max_rows: int | None = None,
+        max_edges: int | None = None,
+        strict: bool = False,
+        render_mode: str | None = None,
+    ) -> None:
+        if form not in ("graph", "padded", "direct"):
+            raise InputError(f"form={form!r} is not possible", remedy="choose 'graph', 'padded' or 'direct'")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InputError(f"render_mode={render_mode!r} is not possible", remedy="choose 'ansi'")
+        self._episode: Episode | None = None
+        limits = {"totalnodes": node_limit, "time": time_limit, "memory": memory_limit}
+        self.scip_params = {
+            "misc/catchctrlc": False,  # SCIP's handler would swallow the interrupt and end the episode silently
+            **{f"limits/{name}": value for name, value in limits.items() if value is not None},
+            **(scip_params or {}),
+        }
+        check_parameters(self.scip_params)
+        self.lp_iteration_limit = lp_iteration_limit
+        self.observation_function = None if observation is None else observation_function(observation)
+        self.reward_function = as_reward(reward)
+        self.information_function = None if information is None else observation_function(information)
+        self.source = make_source(instances)
+        self.form: Form = form
+        self.strict = strict
+        self.render_mode = render_mode
+
+        self.sizes = self._find_sizes(max_variables, max_rows, max_edges)
+        self._mask = np.zeros(self.sizes.variables, np.int8)
+        self._over = True
+        self._recording: tuple[Any, Any, list[Any]] | None = None
+        self._shape = Shaper(form, *self._example(), self.sizes)
+        self.observation_space = self._shape.space
+
+    # ---- what a kind of decision defines -------------------------------------------------------------------------
+
+    @abstractmethod
+    def _plug(self, model: Model) -> Any:
+        """Include the plugin that asks for decisions, and return it."""
+
+    @abstractmethod
+    def _look(self) -> None:
+        """A decision waits: find what is allowed (`_mask`)."""
+
+    @abstractmethod
+    def _answer(self, action: Any) -> tuple[dict[str, Any], bool]:
+        """Claim the episode, act on the model; what the callback answers, and whether the action was a valid one."""
+
+    def _decided(self, waiting: bool) -> dict[str, Any]:
+        """The part of `info` that belongs to the waiting decision (or to none)."""
+        return {"action_mask": self._mask.copy()}
+
+    # ---- Gymnasium -----------------------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Model:
+        """The model of the running episode, suspended at a decision, or as the last decision left it.
+
+        Look at it, but do not solve or free it. It is valid until the next `reset` or `close`.
+        """
+        if self._episode is None:
+            raise gym.error.ResetNeeded("no episode is running; call reset()")
+        return self._episode.model
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        unknown = sorted(set(options or {}) - set(OPTIONS))
+        if unknown:
+            raise InputError(f"reset has no option {unknown[0]!r}", remedy=f"options are {', '.join(OPTIONS)}")
+        instance = (options or {}).get("instance")
+        self._close_episode()
+        self._recording = (self.np_random.bit_generator.state, options, [])
+        skipped: list[str] = []
+        while True:
+            name, model = self.source.draw(self.np_random) if instance is None else _explicit(instance)
+            waiting = self._begin(name, model, {**seed_parameters(self.np_random), **self.scip_params})
+            status = self.model.getStatus()
+            if waiting or instance is not None or self.source.single or status not in SOLVED:
+                break
+            skipped.append(name)
+            if len(skipped) >= MOST_SKIPS:
+                self._close_episode()
+                raise InputError(
+                    f"{MOST_SKIPS} instances in a row ({name} is the last) were solved without a decision",
+                    remedy="give harder ones, or turn off what solves them (scip_params={'presolving/maxrounds': 0})",
+                )
+        self._over = False
+        observation, offset, info = self._observe(waiting)
+        info.update(instance=name, skipped=skipped, reward_offset=offset)
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        episode = self._episode
+        if self._over or episode is None:
+            raise gym.error.ResetNeeded("the episode is over; call reset()")
+        if not episode.waiting:  # it ended before any decision
+            return self._end_without_decision()
+        if self._recording is not None:
+            self._recording[2].append(action)
+        answer, valid = self._answer(action)
+        self._over = True  # unless all goes well
+        waiting = episode.resume(answer)
+        if waiting and self.lp_iteration_limit is not None:
+            waiting = self._within_limit(episode)
+        self._over = not waiting
+        observation, reward, info = self._observe(waiting)
+        if not valid:
+            info["invalid_action"] = True
+        if waiting:
+            return observation, reward, False, False, info
+        terminated = info["status"] in SOLVED
+        return observation, reward, terminated, not terminated, info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Allowed actions, bool; the form that sb3-contrib asks for."""
+        return self._mask.astype(np.bool_)
+
+    def render(self) -> Any:
+        """Where the solving process stands, in a line of text."""
+        if self.render_mode is None:
+            return None
+        if self._episode is None:
+            return "no episode"
+        now = summary(self.model)
+        return (
+            f"{now['status']}: {now['n_nodes']} nodes, {now['n_lp_iterations']} LP iterations, "
+            f"bounds {now['dual_bound']:g} and {now['primal_bound']:g}, {int(self._mask.sum())} actions"
+        )
+
+    def close(self) -> None:
+        """End the episode and free all models."""
+        self._close_episode()
+        self.source.close()
+
+    # ---- the episode ---------------------------------------------------------------------------------------------
+
+    def _begin(self, name: str, model: Model, parameters: Mapping[str, Any]) -> bool:
+        """Start solving `model`; True if a decision waits."""
+        try:
+            set_parameters(model, parameters)
+            model.data = {"instance": name}
+            for function in (self.reward_function, self.observation_function, self.information_function):
+                if function is not None:
+                    function.before_reset(model)
+            self._episode = Episode(model, self._plug(model))
+        except BaseException:
+            model.free()
+            raise
+        try:
+            waiting = self._episode.resume()
+        except BaseException:
+            self._close_episode()
+            raise
+        if waiting and self.lp_iteration_limit is not None:
+            waiting = self._within_limit(self._episode)
+        return waiting
+
+    def _within_limit(self, episode: Episode) -> bool:
+        assert self.lp_iteration_limit is not None
+        if episode.model.getNLPIterations() < self.lp_iteration_limit:
+            return True
+        episode.interrupt()
+        return False
+
+    def _observe(self, waiting: bool) -> tuple[Any, float, dict[str, Any]]:
+        model = self._episode.model  # type: ignore[union-attr]
+        done = not waiting
+        reward = self.reward_function.extract(model, done)
+        if waiting:
+            self._look()
+        else:
+            self._mask = np.zeros(self.sizes.variables, np.int8)
+        observation = None
+        if waiting and self.observation_function is not None:
+            observation = self.observation_function.extract(model, False)
+        info = self._decided(waiting)
+        if self.information_function is not None:
+            found = self.information_function.extract(model, done)
+            info.update(found if isinstance(found, dict) else {"information": found})
+        if done:
+            info.update(summary(model))
+            if info["status"] == "userinterrupt" and self.lp_iteration_limit is not None:
+                info["status"] = "lpiterlimit"
+            report = getattr(self.reward_function, "report", None)
+            if report is not None:
+                info.update(report())
+        if self.form != "direct":
+            observation = self._shape(observation, self._mask)
+        return observation, reward, info
+
+    def _end_without_decision(self) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._over = True
+        info = {**self._decided(False), **summary(self.model)}
+        terminated = info["status"] in SOLVED
+        return self._shape(None, self._mask), 0.0, terminated, not terminated, info
+
+    def _close_episode(self) -> None:
+        episode, self._episode, self._over, self._recording = self._episode, None, True, None
+        if episode is not None:
+            episode.close()
+
+    # ---- spaces --------------------------------------------------------------------------------------------------
+
+    def _find_sizes(self, variables: int | None, rows: int | None, edges: int | None) -> Sizes:
+        given = {"variables": variables, "rows": rows, "edges": edges}
+        if variables is None or (self.form == "padded" and (rows is None or edges is None)):
+            model = self.source.large()
+            try:
+                measured = measure(model) if self.form == "padded" else Sizes(max(1, model.getNVars(transformed=False)))
+            finally:
+                model.free()
+        else:
+            measured = Sizes(1)
+        sizes = Sizes(**{name: getattr(measured, name) if size is None else size for name, size in given.items()})
+        if min(sizes.variables, sizes.rows + 1, sizes.edges + 1) < 1:
+            raise InputError(f"{sizes} is no size of an observation", remedy="give positive max_variables and so on")
+        return sizes
+
+    def _check_size(self, n: int) -> None:
+        if n > self.sizes.variables:
+            raise InputError(
+                f"the instance has {n} variables, the spaces have room for {self.sizes.variables}",
+                remedy=f"give max_variables={n} or more, or form='direct'",
+            )
+
+    def _example(self) -> tuple[Any, int]:
+        """An observation of a small model, and the number of its variables: what observations look like."""
+        if self.observation_function is None or self.form == "direct":
+            return None, 0
+        try:
+            if not self._begin("example", small_knapsack(), {"misc/catchctrlc": False, **BARE}):
+                raise RuntimeError("the example needs no decision")
+            return self.observation_function.extract(self.model, False), self.model.getNVars()
+        finally:
+            self._close_episode()
+
+    # ---- copies --------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The running episode is carried over as its instance, its seed and its actions, and is played again."""
+        return {**self.__dict__, "_episode": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._recording is None:
+            return
+        drawn, options, actions = self._recording
+        now = self.np_random.bit_generator.state
+        self.np_random.bit_generator.state = drawn
+        self.reset(options=options)
+        for action in actions:
+            self.step(action)
+        self.np_random.bit_generator.state = now
+
+
+def _explicit(instance: Any) -> tuple[str, Model]:
+    if isinstance(instance, Model):
+        return instance.getProbName(), copy_model(instance)
+    if isinstance(instance, (str, Path)):
+        return str(instance), read_model(instance)
+    raise InputError(f"{instance!r} is no instance", remedy="give a file or a pyscipopt Model")
+
+
+def small_knapsack() -> Model:
+    """Two knapsack rows over eleven binaries: its LP is fractional, so there is something to decide."""
+    model = Model("small knapsack")
+    model.hideOutput()
+    weights = ((31, 12, 43, 24, 55, 16, 27, 38, 49, 20, 13), (14, 35, 26, 17, 28, 39, 10, 41, 22, 33, 44))
+    x = [model.addVar(vtype="B") for _ in weights[0]]
+    for row in weights:
+        model.addCons(quicksum(a * one for a, one in zip(row, x, strict=True)) <= sum(row) // 2)
+    values = (35, 27, 61, 37, 77, 45, 35, 71, 63, 51, 52)
+    model.setObjective(quicksum(value * one for value, one in zip(values, x, strict=True)), "maximize")
+    return model
