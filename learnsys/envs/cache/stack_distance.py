@@ -10,30 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from learnsys.envs.cache.intrinsics import popcount
 from learnsys.errors import InputError
-
-
-@intrinsic
-def _popcount(typing_context, word):
-    """The number of set bits of a uint64: one machine instruction, which Numba offers no name for."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.ctpop(arguments[0])
-
-    return types.uint64(types.uint64), generate
 
 
 @njit(["int64(uint64[:], int64)"], cache=True, nogil=True)
 def _after_in_block(bits, slot):
     """Set bits above `slot` in its block of 512."""
     word = slot >> 6
-    count = _popcount((bits[word] >> np.uint64(slot & 63)) >> np.uint64(1))
+    count = popcount((bits[word] >> np.uint64(slot & 63)) >> np.uint64(1))
     for following in range(word + 1, (word | 7) + 1):
-        count += _popcount(bits[following])
+        count += popcount(bits[following])
     return np.int64(count)
 
 
@@ -41,7 +31,7 @@ def _after_in_block(bits, slot):
 def _in_block(bits, block):
     count = np.uint64(0)
     for word in range(8 * block, 8 * block + 8):
-        count += _popcount(bits[word])
+        count += popcount(bits[word])
     return np.int64(count)
 
 

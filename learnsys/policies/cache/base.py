@@ -33,14 +33,6 @@ class Chunk:
     size: NDArray[np.int64] | None = None
     """bytes of each object (at least 1), where sizes count"""
 
-    @property
-    def sizes(self) -> NDArray[np.int64]:
-        """`size`, or an empty array, which kernels can take."""
-        return _NO_SIZES if self.size is None else self.size
-
-
-_NO_SIZES = np.zeros(0, np.int64)
-
 
 class SetPolicy(ABC):
     """Replacement in a set-associative cache.
@@ -81,8 +73,9 @@ class ObjectPolicy(ABC):
     room; an object keeps the size that it was inserted with, and one larger than the cache is never inserted.
     Without, the capacity is a number of objects. A chunk is at most `MAX_CHUNK` accesses long.
 
-    Every state holds `place`, int64: the capacity, what is used of it, and then the policy's own counters; and
-    `held`, int64: the size of each cached object if sizes count, else empty.
+    Every state holds `place`, int64: the capacity, what is used of it, and then the policy's own counters; and if
+    sizes count `held`, int64: the size of each cached object. Kernels take None for sizes that do not count, and are
+    compiled for either.
     """
 
     name: ClassVar[str]
@@ -111,7 +104,8 @@ class ObjectPolicy(ABC):
         state |= {name: np.zeros(0, np.int32) for name in self.queues}
         if self.lists:
             state["links"] = np.repeat(np.arange(self.lists, dtype=np.int32), 2)
-        state["held"] = np.zeros(int(sized), np.int64)
+        if sized:
+            state["held"] = np.zeros(0, np.int64)
         state["place"] = np.array([capacity] + [0] * (1 + self.counters), np.int64)
         return state
 
@@ -123,7 +117,7 @@ class ObjectPolicy(ABC):
             state[name] = extended(state[name], 2 * min(int(state["place"][0]), n_objects) + 1024)
         if self.lists:
             state["links"] = extended(state["links"], 2 * (n_objects + self.lists))
-        if state["held"].size:
+        if "held" in state:
             state["held"] = extended(state["held"], n_objects)
 
     @abstractmethod

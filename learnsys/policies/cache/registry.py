@@ -33,6 +33,16 @@ SET_POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """name -> ("module:Class", constructor arguments). Strings, so that a kernel is compiled only when it is used."""
 
+OBJECT_POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "lru": ("learnsys.policies.cache.objects.lru:LRU", {}),
+    "fifo": ("learnsys.policies.cache.objects.fifo:FIFO", {}),
+    "clock": ("learnsys.policies.cache.objects.clock:Clock", {}),
+    "sieve": ("learnsys.policies.cache.objects.sieve:Sieve", {}),
+    "s3fifo": ("learnsys.policies.cache.objects.s3fifo:S3FIFO", {}),
+    "belady": ("learnsys.policies.cache.objects.belady:Belady", {}),
+}
+"""The same for fully associative caches of objects."""
+
 LEARNED_POLICIES: dict[str, str] = {
     "parrot": "learnsys.policies.cache.parrot.policy:ParrotPolicy",
 }
@@ -46,9 +56,22 @@ def make_set_policy(name: str, **arguments: Any) -> Any:
     Raises:
         InputError: there is none.
     """
-    if name not in SET_POLICIES:
-        raise InputError(f"no cache policy is called {name!r}", remedy=f"choose from {', '.join(SET_POLICIES)}")
-    entry, defaults = SET_POLICIES[name]
+    return _make(SET_POLICIES, name, arguments)
+
+
+def make_object_policy(name: str, **arguments: Any) -> Any:
+    """The object-cache policy of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    return _make(OBJECT_POLICIES, name, arguments)
+
+
+def _make(policies: dict[str, tuple[str, dict[str, Any]]], name: str, arguments: dict[str, Any]) -> Any:
+    if name not in policies:
+        raise InputError(f"no cache policy is called {name!r}", remedy=f"choose from {', '.join(policies)}")
+    entry, defaults = policies[name]
     module, attribute = entry.split(":")
     return getattr(import_module(module), attribute)(**{**defaults, **arguments})
 

@@ -1,0 +1,1 @@
+"""Replacement in fully associative object caches: one file per policy, its Numba kernel in it."""
