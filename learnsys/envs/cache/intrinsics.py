@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-@intrinsic
-def popcount(typing_context, word):
+def _popcount(typing_context, word):
     """The number of set bits of a uint64, as uint64."""
 
     def generate(context, builder, signature, arguments):
@@ -18,8 +19,7 @@ def popcount(typing_context, word):
     return types.uint64(types.uint64), generate
 
 
-@intrinsic
-def leading_zeros(typing_context, word):
+def _leading_zeros(typing_context, word):
     """The number of zero bits above the highest set bit of a uint64 (not 0), as uint64."""
 
     def generate(context, builder, signature, arguments):
@@ -28,8 +28,7 @@ def leading_zeros(typing_context, word):
     return types.uint64(types.uint64), generate
 
 
-@intrinsic
-def trailing_zeros(typing_context, word):
+def _trailing_zeros(typing_context, word):
     """The number of zero bits below the lowest set bit of a uint64 (not 0), as uint64."""
 
     def generate(context, builder, signature, arguments):
@@ -38,8 +37,7 @@ def trailing_zeros(typing_context, word):
     return types.uint64(types.uint64), generate
 
 
-@intrinsic
-def prefetch(typing_context, array, index):
+def _prefetch(typing_context, array, index):
     """Ask for the cache line of `array[index]` (one-dimensional, the index in range) ahead of its use."""
 
     def generate(context, builder, signature, arguments):
@@ -56,3 +54,10 @@ def prefetch(typing_context, array, index):
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate
+
+
+# Inside kernels they are called without the first argument, which Numba adds: hence no static types.
+popcount: Any = intrinsic(_popcount)
+leading_zeros: Any = intrinsic(_leading_zeros)
+trailing_zeros: Any = intrinsic(_trailing_zeros)
+prefetch: Any = intrinsic(_prefetch)

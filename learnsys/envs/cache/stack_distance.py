@@ -29,7 +29,7 @@ def _after_in_block(bits, slot):
 
 @njit(["int64(uint64[:], int64)"], cache=True, nogil=True)
 def _in_block(bits, block):
-    count = np.uint64(0)
+    count: np.uint64 = np.uint64(0)
     for word in range(8 * block, 8 * block + 8):
         count += popcount(bits[word])
     return np.int64(count)

@@ -141,8 +141,8 @@ class Belady(ObjectPolicy):
             s[name] = extended(s[name], (end >> (6 * level + 6)) + 1)
         if "held" in s:
             s["held"] = extended(s["held"], end)
-        levels = [s[name] for name in _LEVELS]
-        belady_kernel(chunk.next_use, chunk.start, chunk.size, *levels, s.get("held"), s["place"], hits)
+        arrays = [s.get(name) for name in (*_LEVELS, "held", "place")]
+        belady_kernel(*[chunk.next_use, chunk.start, chunk.size, *arrays, hits])
         s["now"] = np.array([chunk.start + chunk.next_use.size], np.int64)
 
     def contents(self, state: State) -> NDArray[np.int64]:

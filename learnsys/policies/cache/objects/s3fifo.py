@@ -152,7 +152,7 @@ class S3FIFO(ObjectPolicy):
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         arrays = [state.get(name) for name in ("flag", "small", "main", "ghost", "ghost_at", "held", "place")]
-        s3fifo_kernel(chunk.line, chunk.size, *arrays, hits)
+        s3fifo_kernel(*[chunk.line, chunk.size, *arrays, hits])
 
     def contents(self, state: State) -> NDArray[np.int64]:
         return np.flatnonzero(state["flag"] >= SMALL)
