@@ -6,31 +6,44 @@ import csv
 import io
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from learnsys.cli.cache_jobs import Question, simulate_objects, simulate_sets, split
 from learnsys.cli.console import print_json, print_table
-from learnsys.errors import InputError
-from learnsys.policies.cache.registry import (
-    LEARNED_POLICIES,
-    SET_POLICIES,
-    load_learned_policy,
-    make_set_policy,
-)
-from learnsys.policies.cache.simulation import Result, compare
+from learnsys.cli.trace import Flat, Reading
+
+if TYPE_CHECKING:
+    from learnsys.envs.cache.spool import Spool
+    from learnsys.policies.cache.simulation import Result
+
+DEFAULT = "lru,srrip,drrip,shippp,hawkeye,mockingjay,belady"
+DEFAULT_OBJECTS = "lru,fifo,clock,sieve,s3fifo,belady"
+COLUMNS = ("policy", "hit rate %", "normalised", "misses / LRU's", "M accesses/s")
+BYTE_COLUMNS = (*COLUMNS, "byte hit rate %")
+_BOUNDS = ("lru", "belady", "belady_bypass")
+_TIMES = ("seconds", "accesses_per_second")
+_CURVE_POINTS = 200
+
+
+_READING = Reading()
 
 
 def simulate(
     *,
     trace: str,
-    policies: str = "lru,srrip,belady",
-    capacity: str = "2MiB",
+    reading: Flat = _READING,
+    policies: str = "",
+    capacity: str = "",
     ways: int = 16,
     line_size: int = 64,
-    window: str | None = None,
+    window: str = "",
     fit: str = "0.0:0.8",
     objects: bool = False,
+    uniform: bool = False,
     seed: int = 0,
     workers: int = 0,
     json: bool = False,
@@ -38,60 +51,97 @@ def simulate(
 ) -> int:
     """Simulate cache policies on a trace and print their hit rates.
 
+    A trace of addresses is run through a set-associative cache, a trace of objects through a fully associative one.
     Hits are counted over the whole trace, caches starting empty; if any policy is fitted on an earlier part or was
     trained before, over the last tenth, with warm caches.
 
     Args:
         trace: a trace file of any known format, or sample:NAME.
-        policies: names, separated by commas; NAME=FOLDER loads a trained policy from its run folder; "all" is every
-            policy that needs no training.
-        capacity: bytes held (2MiB); several, separated by commas, are simulated one after the other. For object
-            traces the number of objects (5000) or a share of the distinct ones (10%).
+        policies: names, separated by commas; NAME=FOLDER loads a trained policy from its run folder; all stands for
+            every policy that learns nothing beforehand.
+        capacity: bytes held, 2MiB unless given; for objects their number (5000), or a share of all (10%, the default)
+            or bytes (64MiB), which count object sizes where the trace has them. Several, separated by commas, are
+            simulated one after the other.
         ways: lines in a set.
         line_size: bytes in a line.
         window: the part in which hits are counted, as two fractions of the trace, such as 0.9:1.0.
         fit: the part on which policies that learn from an earlier part are fitted.
-        objects: treat the addresses as object ids, in a fully associative cache.
+        objects: take the addresses for ids of objects.
+        uniform: count all objects as equally large.
         seed: for policies that draw random numbers.
         workers: policies simulated at a time; 0 is one for each core.
-        json: print JSON instead of a table.
-        out: a run folder to write the results to.
+        json: print JSON instead of tables.
+        out: a run folder for the results: summary.json, results.csv, timings.json.
     """
-    from learnsys.envs.cache.accesses import Accesses
-    from learnsys.envs.cache.geometry import CacheGeometry, parse_bytes
-    from learnsys.traces import read_trace
+    from learnsys.envs.cache.geometry import CacheGeometry
+    from learnsys.envs.cache.spool import Spool
+    from learnsys.files import write_text
+    from learnsys.runs import Run
 
-    chosen = parse_policies(policies)
-    learning = any(getattr(p, "needs_fit", False) or not hasattr(p, "start") for p in chosen.values())
-    counted = parse_part(window) if window else (0.9, 1.0) if learning else (0.0, 1.0)
-    workers = workers or os.cpu_count() or 1
-    accesses = read_trace(trace)
-    results: dict[str, list[Result]] = {}
-    for size in capacity.split(","):
-        geometry = CacheGeometry(parse_bytes(size), ways, line_size)
-        prepared = Accesses.prepare(accesses.address, accesses.pc, geometry)
-        results[size] = compare(
-            chosen, prepared, geometry, window=counted, fit_on=parse_part(fit), seed=seed, workers=workers
-        )
+    CacheGeometry(ways * line_size, ways, line_size)  # refuses impossible ones before the trace is read
+    reader = reading.open(trace)
+    chunks = reading.chunks(reader)
+    first = next(chunks)
+    objects = objects or first.objects
+    question = Question(
+        capacities=split(capacity) or ["10%" if objects else "2MiB"],
+        policies=policies or (DEFAULT_OBJECTS if objects else DEFAULT),
+        ways=ways,
+        line_size=line_size,
+        window=window,
+        fit=fit,
+        uniform=uniform,
+        seed=seed,
+        workers=workers or os.cpu_count() or 1,
+    )
+    run = None
+    if out is not None:
+        config = {**asdict(question), "trace": trace, "reading": asdict(reading), "objects": objects}
+        del config["workers"]  # which changes no result
+        run = Run(out, config)
+    spool = Spool(chain([first], chunks), 1 if objects else line_size)
+    answer = simulate_objects(question, spool) if objects else simulate_sets(question, spool)
+    summary: dict[str, Any] = {
+        "trace": trace,
+        "accesses": spool.accesses,
+        "objects": objects,
+        "window": answer.window,
+        "notes": answer.notes,
+        "results": {size: [plain_result(row) for row in rows] for size, rows in answer.results.items()},
+    }
+    if run is not None:
+        write_text(run.folder / "results.csv", results_csv(answer.results))
+        times = {size: [_only(row, _TIMES) for row in rows] for size, rows in summary["results"].items()}
+        lasting = {size: [_without(row, _TIMES) for row in rows] for size, rows in summary["results"].items()}
+        curve = None if objects else miss_curve(spool, line_size)
+        run.finish({**summary, "results": lasting, "curve": curve}, times)
     if json:
-        print_json([{"capacity": size, **plain_result(r)} for size, rows in results.items() for r in rows])
-    else:
-        for size, rows in results.items():
-            print_table(f"{trace}, {size}, {ways} ways", COLUMNS, [table_row(r) for r in rows])
+        print_json(summary)
+        return 0
+    low, high = answer.window
+    counted = "all accesses" if (low, high) == (0, 1) else f"the part {low:g}:{high:g}"
+    for size, rows in answer.results.items():
+        shape = "fully associative" if objects else f"{ways} ways of {line_size} bytes"
+        others = [row for row in rows if row.policy not in _BOUNDS]
+        best = rows.index(max(others, key=lambda row: row.hit_rate)) if others else None
+        cells = [table_row(row) for row in rows]
+        columns = BYTE_COLUMNS[: len(cells[0])]
+        print_table(f"{Path(trace).name}: {size}, {shape}, hits of {counted}", columns, cells, best)
+    for note in answer.notes:
+        print(note)
     return 0
 
 
-COLUMNS = ("policy", "hit rate %", "normalised", "misses vs LRU", "M accesses/s")
-
-
 def table_row(result: Result) -> list[Any]:
-    """One result as the row of a table for people, under `COLUMNS`."""
+    """One result as the row of a table for people, under `COLUMNS`, or under `BYTE_COLUMNS` where sizes count."""
+    byte_hit_rate = getattr(result, "byte_hit_rate", math.nan)
     return [
         result.policy,
         f"{100 * result.hit_rate:.2f}",
         "-" if math.isnan(result.normalised) else f"{result.normalised:+.3f}",
-        "-" if math.isnan(result.misses_to_lru) else f"{100 * (result.misses_to_lru - 1):+.1f} %",
-        f"{result.accesses_per_second / 1e6:.1f}",
+        "-" if math.isnan(result.misses_to_lru) else f"{result.misses_to_lru:.3f}",
+        f"{result.accesses_per_second / 1e6:.2f}",
+        *([] if math.isnan(byte_hit_rate) else [f"{100 * byte_hit_rate:.2f}"]),
     ]
 
 
@@ -102,43 +152,34 @@ def plain_result(result: Result) -> dict[str, Any]:
     }
 
 
-def parse_policies(text: str) -> dict[str, Any]:
-    """label -> policy of a list such as "lru,parrot=runs/parrot,belady".
-
-    Raises:
-        InputError: an unknown name, or one listed twice.
-    """
-    chosen: dict[str, Any] = {}
-    for item in [part.strip() for part in text.split(",") if part.strip()]:
-        name, _, folder = item.partition("=")
-        label = name if folder and name not in chosen else item
-        if label in chosen:
-            raise InputError(f"policy {item!r} is listed twice")
-        chosen[label] = load_learned_policy(name, folder) if folder else make_set_policy(name)
-    if not chosen:
-        raise InputError("no policies given", remedy=f"choose from {', '.join([*SET_POLICIES, *LEARNED_POLICIES])}")
-    return chosen
-
-
-def parse_part(text: str) -> tuple[float, float]:
-    """Two fractions written as "0.9:1.0".
-
-    Raises:
-        InputError: not of that form.
-    """
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise InputError(f"{text!r} is no part of a trace", remedy="give two fractions such as 0.9:1.0") from None
-    return low, high
-
-
-def results_csv(results: dict[str, list[Result]]) -> str:
+def results_csv(results: Mapping[str, list[Result]]) -> str:
     """Capacity -> results as one CSV table."""
+    columns: tuple[str, ...] = ("policy", "accesses", "hits", "hit_rate", "normalised", "misses_to_lru")
+    if any(hasattr(row, "byte_hit_rate") for rows in results.values() for row in rows):
+        columns += ("byte_hit_rate",)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["capacity", "policy", "accesses", "hits", "hit_rate", "normalised", "misses_to_lru"])
+    table.writerow(["capacity", *columns])
     for size, rows in results.items():
-        for r in rows:
-            table.writerow([size, r.policy, r.accesses, r.hits, r.hit_rate, r.normalised, r.misses_to_lru])
+        table.writerows([size, *_only(plain_result(row), columns).values()] for row in rows)
     return text.getvalue()
+
+
+def miss_curve(spool: Spool, line_size: int) -> dict[str, list[float]]:
+    """LRU's miss ratio in fully associative caches of up to all lines: `bytes` and `miss_ratio`."""
+    import numpy as np
+
+    from learnsys.envs.cache.stack_distance import lru_miss_curve
+
+    lines = spool.line_number.size
+    capacities = np.unique(np.geomspace(1, lines, _CURVE_POINTS).round().astype(np.int64))
+    ratio = lru_miss_curve(spool.line, lines).miss_ratio(capacities)
+    return {"bytes": (capacities * line_size).tolist(), "miss_ratio": ratio.tolist()}
+
+
+def _only(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
+def _without(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import dropwhile
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from learnsys.cli.console import print_json
+from learnsys.cli.console import print_json, progress_bar
 from learnsys.errors import InputError
 from learnsys.traces import Trace, TraceReader, open_trace, write_trace
 from learnsys.traces.streams import DEFAULT_LIMIT
@@ -58,7 +57,7 @@ class Reading:
         if self.skip < 0 or (self.accesses is not None and self.accesses < 1):
             raise InputError("an impossible part", remedy="give --skip of at least 0 and --accesses of at least 1")
         position, end = 0, None if self.accesses is None else self.skip + self.accesses
-        with _progress(f"reading {reader.path.name}", end or reader.accesses) as advance:
+        with progress_bar(f"reading {reader.path.name}", end or reader.accesses) as advance:
             for chunk in reader.chunks():
                 part = chunk[max(0, self.skip - position) : None if end is None else max(0, end - position)]
                 position += len(chunk)
@@ -185,18 +184,6 @@ def _write(chunks: Iterable[Trace], out: Path, to: str | None, notes: dict[str, 
         print_json({"file": str(out), "accesses": count, "bytes": out.stat().st_size})
     else:
         print(f"{out}: {count:,} accesses, {out.stat().st_size:,} bytes")
-
-
-@contextmanager
-def _progress(label: str, total: int | None) -> Iterator[Any]:
-    """A bar of progress on standard error, if that is a terminal; yields advance(accesses)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda accesses: bar.advance(task, accesses)
 
 
 def _show(about: dict[str, Any], found: dict[str, Any]) -> None:

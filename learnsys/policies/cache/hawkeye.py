@@ -52,14 +52,14 @@ def _would_hit(occupancy, before, now, capacity):
 
 @njit(
     [
-        "void(int32[::1], int32[::1], int32[::1], int32[::1], int32[:, ::1], uint8[:, ::1], int32[:, ::1],"
-        " uint8[::1], uint8[::1], uint8[:, ::1], int32[::1], int32[::1], int32[::1], uint8[::1])"
+        "void(int32[::1], int32[::1], int32[::1], uint8[::1], int32[::1], int32[:, ::1], uint8[:, ::1], int32[:, ::1],"
+        " uint8[::1], uint8[::1], uint8[:, ::1], int32[::1], int32[::1], int32[::1])"
     ],
     cache=True,
     nogil=True,
 )
 def _hawkeye(
-    line, row, pc, signature, tags, rrpv, toucher, counter, sampled, occupancy, clock, last, last_toucher, hits
+    line, row, pc, hits, signature, tags, rrpv, toucher, counter, sampled, occupancy, clock, last, last_toucher
 ):
     """`toucher` is the signature that touched each resident last, `last_toucher` that of each line, resident or not.
 
@@ -154,6 +154,6 @@ class Hawkeye(SetPolicy):
             state["signature"] = signatures(2 * n_pcs, _SIGNATURE_BITS)
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
-        names = ("signature", "tags", "rrpv", "toucher", "counter", "sampled")
-        names += ("occupancy", "clock", "last", "last_toucher")
-        _hawkeye(chunk.line, chunk.row, chunk.pc, *(state[name] for name in names), hits)
+        predictor = ("signature", "tags", "rrpv", "toucher", "counter")
+        optgen = ("sampled", "occupancy", "clock", "last", "last_toucher")
+        _hawkeye(chunk.line, chunk.row, chunk.pc, hits, *(state[name] for name in predictor + optgen))

@@ -64,9 +64,9 @@ def _sample(wanted, caller, now, infinite, distance, sample_line, sample_signatu
 
 @njit(
     [
-        "void(int32[::1], int32[::1], int32[::1], int32[::1], int32[:, ::1], int32[::1], int8[:, ::1], uint8[::1],"
-        " int16[::1], uint8[::1], int32[:, :, ::1], int32[:, :, ::1], int16[:, :, ::1], int16[::1], boolean,"
-        " uint8[::1])"
+        "void(int32[::1], int32[::1], int32[::1], uint8[::1], boolean, int32[::1], int32[:, ::1], int32[::1],"
+        " int8[:, ::1], uint8[::1], int16[::1], uint8[::1], int32[:, :, ::1], int32[:, :, ::1], int16[:, :, ::1],"
+        " int16[::1])"
     ],
     cache=True,
     nogil=True,
@@ -75,6 +75,8 @@ def _mockingjay(
     line,
     row,
     pc,
+    hits,
+    bypass,
     signature,
     tags,
     filled,
@@ -86,8 +88,6 @@ def _mockingjay(
     sample_signature,
     sample_stamp,
     stamp,
-    bypass,
-    hits,
 ):
     """`distance` is the predicted reuse distance of each signature, `etr` the estimated time remaining of each line.
 
@@ -196,6 +196,7 @@ class Mockingjay(SetPolicy):
             state["signature"] = signatures(2 * n_pcs, _SIGNATURE_BITS, 2)
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
-        names = ("signature", "tags", "filled", "etr", "clock", "distance", "sampled")
-        names += ("sample_line", "sample_signature", "sample_stamp", "stamp")
-        _mockingjay(chunk.line, chunk.row, chunk.pc, *(state[name] for name in names), self.bypass, hits)
+        predictor = ("signature", "tags", "filled", "etr", "clock", "distance")
+        sampler = ("sampled", "sample_line", "sample_signature", "sample_stamp", "stamp")
+        arrays = (state[name] for name in predictor + sampler)
+        _mockingjay(chunk.line, chunk.row, chunk.pc, hits, self.bypass, *arrays)

@@ -127,8 +127,8 @@ def _build(symbol, row, advice, link, length, advised, head, edge_state, edge_sy
 
 @njit(
     [
-        "void(int32[::1], int32[::1], int64[::1], int64, int32[:, ::1], int64[:, ::1], int32[::1], int32[::1],"
-        " int32[::1], int32[::1], int32[::1], int64[::1], int32[::1], int32[::1], uint8[::1])"
+        "void(int32[::1], int32[::1], int64[::1], int64, uint8[::1], int32[:, ::1], int64[:, ::1], int32[::1],"
+        " int32[::1], int32[::1], int32[::1], int32[::1], int64[::1], int32[::1], int32[::1])"
     ],
     cache=True,
     nogil=True,
@@ -138,6 +138,7 @@ def _follow(
     row,
     symbol,
     start,
+    hits,
     tags,
     touched,
     matched,
@@ -148,7 +149,6 @@ def _follow(
     edge_symbol,
     edge_to,
     edge_next,
-    hits,
 ):
     """`matched[r]` is the automaton's state for the longest suffix of set r's accesses that the training part holds."""
     sets, ways = tags.shape
@@ -245,9 +245,10 @@ class NearestNeighbour(SetPolicy):
         }
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
-        names = ("tags", "touched", "matched", "link", "advised", "head")
-        names += ("edge_state", "edge_symbol", "edge_to", "edge_next")
-        _follow(chunk.line, chunk.row, _symbols(chunk), chunk.start, *(state[name] for name in names), hits)
+        cache = ("tags", "touched", "matched")
+        automaton = ("link", "advised", "head", "edge_state", "edge_symbol", "edge_to", "edge_next")
+        arrays = (state[name] for name in cache + automaton)
+        _follow(chunk.line, chunk.row, _symbols(chunk), chunk.start, hits, *arrays)
 
 
 def _symbols(chunk: Chunk) -> NDArray[np.int64]:

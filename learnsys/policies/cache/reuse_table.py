@@ -18,13 +18,13 @@ _EMPTY = np.zeros(0, np.float32)
 
 @njit(
     [
-        "void(int32[::1], int32[::1], int32[::1], int64, int32[:, ::1], float64[:, ::1], float32[::1], float32[::1],"
-        " float32[::1], int32[::1], int32[::1], float32[::1], boolean, uint8[::1])"
+        "void(int32[::1], int32[::1], int32[::1], int64, uint8[::1], boolean, int32[:, ::1], float64[:, ::1],"
+        " float32[::1], float32[::1], float32[::1], int32[::1], int32[::1], float32[::1])"
     ],
     cache=True,
     nogil=True,
 )
-def _table(line, row, pc, start, tags, predicted, overall, by_pc, by_line, pair_start, pair_pc, by_pair, arrival, hits):
+def _table(line, row, pc, start, hits, arrival, tags, predicted, overall, by_pc, by_line, pair_start, pair_pc, by_pair):
     """`predicted` is each resident's reuse distance, or with `arrival` the time at which it should come back.
 
     `by_pc` and `by_line` are NaN where nothing is known; `by_pair[pair_start[l]:pair_start[l + 1]]` belongs to line l
@@ -119,7 +119,7 @@ class ReuseTable(SetPolicy):
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         names = ("tags", "predicted", "overall", "by_pc", "by_line", "pair_start", "pair_pc", "by_pair")
         arrays = (state[name] for name in names)
-        _table(chunk.line, chunk.row, chunk.pc, chunk.start, *arrays, self.arrival, hits)
+        _table(chunk.line, chunk.row, chunk.pc, chunk.start, hits, self.arrival, *arrays)
 
 
 def _geometric_means(key: NDArray[np.integer], log: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -19,13 +19,13 @@ _SIGNATURE_BITS = 14
 
 @njit(
     [
-        "void(int32[::1], int32[::1], int32[::1], int32[::1], int32[:, ::1], uint8[:, ::1], uint8[:, ::1],"
-        " int32[:, ::1], uint8[::1], uint8[::1], uint8[::1])"
+        "void(int32[::1], int32[::1], int32[::1], uint8[::1], int32[::1], int32[:, ::1], uint8[:, ::1], uint8[:, ::1],"
+        " int32[:, ::1], uint8[::1], uint8[::1])"
     ],
     cache=True,
     nogil=True,
 )
-def _shippp(line, row, pc, signature, tags, rrpv, used, filler, counter, sampled, hits):
+def _shippp(line, row, pc, hits, signature, tags, rrpv, used, filler, counter, sampled):
     """`filler` is the signature that brought each line in; `used` whether it has been re-referenced since.
 
     Free ways have `_FREE` in `rrpv`, more than any line, so the victim is the lowest of them while there are any.
@@ -100,4 +100,4 @@ class SHiPPP(SetPolicy):
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         names = ("signature", "tags", "rrpv", "used", "filler", "counter", "sampled")
-        _shippp(chunk.line, chunk.row, chunk.pc, *(state[name] for name in names), hits)
+        _shippp(chunk.line, chunk.row, chunk.pc, hits, *(state[name] for name in names))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,28 +18,38 @@ from learnsys.policies.cache.base import Chunk, SetPolicy, State
 from learnsys.policies.cache.registry import make_set_policy
 from learnsys.statistics import normalised_hit_rate
 
+CHUNK = 2**20
+"""accesses that a kernel gets at a time"""
+PARTS = 50
+"""points of a curve of hit rate over time"""
+
 _NONE = np.zeros(0, np.int32)
 
 
-def chunk_of(accesses: Accesses, start: int, stop: int, next_use: NDArray[np.int32] | None = None) -> Chunk:
-    """Accesses `start` to `stop`, with their next uses where given (of the whole trace)."""
-    part = slice(start, stop)
-    return Chunk(
-        line=np.ascontiguousarray(accesses.line[part]),
-        row=np.ascontiguousarray(accesses.row[part]),
-        pc=np.ascontiguousarray(accesses.pc[part]),
-        next_use=_NONE if next_use is None else np.ascontiguousarray(next_use[part]),
-        start=start,
-    )
+class Simulation:
+    """One policy on one cache, from chunk to chunk.
 
+    Args:
+        learnt: what `fit` returned, for a policy that needs it.
 
-def fit(policy: SetPolicy, accesses: Accesses, geometry: CacheGeometry, start: int, stop: int) -> State:
-    """What `policy` learns from accesses `start` to `stop` alone: next uses behind `stop` are NEVER to it."""
-    inside = next_uses(np.ascontiguousarray(accesses.line[start:stop]), accesses.line_number.size)
-    known = inside < stop - start
-    inside[known] += start
-    part = chunk_of(accesses, start, stop)
-    return policy.fit(Chunk(part.line, part.row, part.pc, inside, start), geometry)
+    Attributes:
+        state: named arrays; with `position` all that a later chunk depends on.
+        position: accesses run so far.
+    """
+
+    def __init__(self, policy: SetPolicy, geometry: CacheGeometry, seed: int = 0, learnt: State | None = None) -> None:
+        self.policy = policy
+        self.position = 0
+        self.state = policy.start(geometry, seed)
+        self.state.update({name: array.copy() for name, array in (learnt or {}).items()})
+
+    def run(self, chunk: Chunk, n_lines: int, n_pcs: int) -> NDArray[np.uint8]:
+        """Whether each access of the next chunk hits, uint8 (n,); all its ids are below `n_lines` and `n_pcs`."""
+        hits = np.zeros(chunk.line.size, np.uint8)
+        self.policy.grow(self.state, n_lines, n_pcs)
+        self.policy.run(self.state, chunk, hits)
+        self.position += hits.size
+        return hits
 
 
 def simulate(
@@ -48,7 +58,7 @@ def simulate(
     geometry: CacheGeometry,
     *,
     seed: int = 0,
-    chunk: int = 2**20,
+    chunk: int = CHUNK,
     learnt: State | None = None,
 ) -> NDArray[np.uint8]:
     """Whether each access hits a cache under `policy` that starts empty; uint8 (n,).
@@ -60,15 +70,52 @@ def simulate(
     """
     if not isinstance(policy, SetPolicy):
         return policy.simulate(accesses, geometry, seed)
+    simulation = Simulation(policy, geometry, seed, learnt)
     hits = np.zeros(len(accesses), np.uint8)
-    state = policy.start(geometry, seed)
-    state.update({name: array.copy() for name, array in (learnt or {}).items()})
-    policy.grow(state, accesses.line_number.size, accesses.pc_value.size)
     for start in range(0, len(accesses), chunk):
-        stop = min(start + chunk, len(accesses))
-        future = accesses.next_use if policy.needs_future else None
-        policy.run(state, chunk_of(accesses, start, stop, future), hits[start:stop])
+        part = chunk_of(accesses, start, min(start + chunk, len(accesses)), policy.needs_future)
+        hits[start : start + chunk] = simulation.run(part, accesses.line_number.size, accesses.pc_value.size)
     return hits
+
+
+def chunk_of(accesses: Accesses, start: int, stop: int, future: bool = False) -> Chunk:
+    """Accesses `start` to `stop`, with their next uses if `future`."""
+    part = slice(start, stop)
+    return Chunk(
+        line=np.ascontiguousarray(accesses.line[part]),
+        row=np.ascontiguousarray(accesses.row[part]),
+        pc=np.ascontiguousarray(accesses.pc[part]),
+        next_use=np.ascontiguousarray(accesses.next_use[part]) if future else _NONE,
+        start=start,
+    )
+
+
+def fit(policy: SetPolicy, accesses: Accesses, geometry: CacheGeometry, start: int, stop: int) -> State:
+    """What `policy` learns from accesses `start` to `stop` alone: next uses behind `stop` are NEVER to it."""
+    part = chunk_of(accesses, start, stop)
+    inside = next_uses(part.line, accesses.line_number.size)
+    inside[inside < stop - start] += start
+    return policy.fit(Chunk(part.line, part.row, part.pc, inside, start), geometry)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The hits that one policy made in the counted part of a trace."""
+
+    hits: int
+    accesses: int
+    over_time: list[float]
+    seconds: float
+    simulated: int
+
+    @classmethod
+    def of(cls, hits: NDArray[np.uint8], first: int, last: int, seconds: float) -> Tally:
+        """Count between two accesses of `hits` (n,)."""
+        counted = hits[first:last]
+        edges = np.linspace(0, counted.size, min(PARTS, counted.size) + 1).astype(np.int64)
+        parts = np.add.reduceat(counted, edges[:-1], dtype=np.int64)
+        over_time = (parts / np.diff(edges)).tolist()
+        return cls(int(parts.sum()), counted.size, over_time, seconds, hits.size)
 
 
 @dataclass(frozen=True)
@@ -92,6 +139,29 @@ class Result:
     """accesses simulated in each CPU second"""
 
 
+def summarise(tallies: Mapping[str, Tally], names: Sequence[str]) -> list[Result]:
+    """Results of `names`, next to the labels "lru" and "belady" among the tallies."""
+    lru, optimum = (tallies[bound].hits / tallies[bound].accesses for bound in ("lru", "belady"))
+    results = []
+    for name in names:
+        tally = tallies[name]
+        rate = tally.hits / tally.accesses
+        results.append(
+            Result(
+                policy=name,
+                accesses=tally.accesses,
+                hits=tally.hits,
+                hit_rate=rate,
+                normalised=normalised_hit_rate(rate, lru, optimum),
+                misses_to_lru=(1 - rate) / (1 - lru) if lru < 1 else float("nan"),
+                over_time=tally.over_time,
+                seconds=tally.seconds,
+                accesses_per_second=tally.simulated / max(tally.seconds, 1e-9),
+            )
+        )
+    return results
+
+
 def part_of(window: tuple[float, float], n: int) -> tuple[int, int]:
     """First and last-plus-one index of the part of `n` accesses between two fractions.
 
@@ -105,6 +175,11 @@ def part_of(window: tuple[float, float], n: int) -> tuple[int, int]:
     if start == stop:
         raise InputError(f"{low:g}:{high:g} of {n} accesses holds none", remedy="widen it")
     return start, stop
+
+
+def needs_fit(policy: Any) -> bool:
+    """Whether the policy has to be fitted on an earlier part of the trace."""
+    return isinstance(policy, SetPolicy) and policy.needs_fit
 
 
 def compare(
@@ -121,7 +196,8 @@ def compare(
     """Simulate each of `policies` over the whole trace and count the hits in `window`, next to LRU and Belady.
 
     Args:
-        policies: label -> policy. LRU and Belady are run in any case, for the normalised rate.
+        policies: label -> policy. LRU and Belady are run in any case, for the normalised rate, under the labels
+            "lru" and "belady", which therefore nothing else may have.
         window: the fractions of the trace between which hits are counted; before it the caches warm up.
         fit_on: the part on which policies that need it are fitted; it must end before `window` begins.
         workers: threads; the kernels release the interpreter.
@@ -132,51 +208,57 @@ def compare(
     """
     if len(accesses) == 0:
         raise InputError("the trace holds no accesses")
-    first, last = part_of(window, len(accesses))
-    fitted = [name for name, policy in policies.items() if getattr(policy, "needs_fit", False)]
-    if fitted and fit_on is None:
-        raise InputError(f"{fitted[0]} must be fitted on an earlier part", remedy="give one, such as 0.0:0.8")
-    if fitted and fit_on is not None and part_of(fit_on, len(accesses))[1] > first:
-        raise InputError("the part to fit on reaches into the part where hits are counted", remedy="end it earlier")
-
-    def run(name: str, policy: Any) -> tuple[NDArray[np.uint8], float]:
-        learnt = None
-        if getattr(policy, "needs_fit", False) and fit_on is not None:
-            learnt = fit(policy, accesses, geometry, *part_of(fit_on, len(accesses)))
-        before = time.thread_time()
-        hits = simulate(policy, accesses, geometry, seed=seed, learnt=learnt)[first:last].copy()
-        seconds = time.thread_time() - before
-        finished(name)
-        return hits, seconds
-
+    counted = part_of(window, len(accesses))
     wanted = {**policies}
     for bound in ("lru", "belady"):
         wanted.setdefault(bound, make_set_policy(bound))
-    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        futures = {name: pool.submit(run, name, policy) for name, policy in wanted.items()}
-        done = {name: future.result() for name, future in futures.items()}
-    return summarise(done, list(policies), len(accesses))
-
-
-def summarise(done: Mapping[str, tuple[NDArray[np.uint8], float]], names: list[str], simulated: int) -> list[Result]:
-    """Results of `names` from label -> (hits in the window, CPU seconds); the labels include "lru" and "belady"."""
-    lru, optimum = (float(done[bound][0].mean()) for bound in ("lru", "belady"))
-    results = []
-    for name in names:
-        hits, seconds = done[name]
-        rate = float(hits.mean())
-        parts = np.array_split(hits, min(50, hits.size))
-        results.append(
-            Result(
-                policy=name,
-                accesses=hits.size,
-                hits=int(hits.sum()),
-                hit_rate=rate,
-                normalised=normalised_hit_rate(rate, lru, optimum),
-                misses_to_lru=(1 - rate) / (1 - lru) if lru < 1 else float("nan"),
-                over_time=[float(part.mean()) for part in parts],
-                seconds=seconds,
-                accesses_per_second=simulated / max(seconds, 1e-9),
+    learnt: dict[str, State] = {}
+    for name, policy in wanted.items():
+        if not needs_fit(policy):
+            continue
+        if fit_on is None:
+            raise InputError(f"{name} must be fitted on an earlier part", remedy="give one, such as 0.0:0.8")
+        start, stop = part_of(fit_on, len(accesses))
+        if stop > counted[0]:
+            raise InputError(
+                f"{name} would be fitted on accesses where hits are counted",
+                remedy="end the part to fit on before the window",
             )
-        )
-    return results
+        learnt[name] = fit(policy, accesses, geometry, start, stop)
+
+    def job(name: str, policy: Any) -> Callable[[], NDArray[np.uint8]]:
+        return lambda: simulate(policy, accesses, geometry, seed=seed, learnt=learnt.get(name))
+
+    jobs = {name: job(name, policy) for name, policy in wanted.items()}
+    alone = {name for name, policy in wanted.items() if not isinstance(policy, SetPolicy)}
+    return summarise(sweep(jobs, *counted, workers=workers, alone=alone, finished=finished), list(policies))
+
+
+def sweep(
+    jobs: Mapping[str, Callable[[], NDArray[np.uint8]]],
+    first: int,
+    last: int,
+    *,
+    workers: int = 1,
+    alone: Collection[str] = (),
+    finished: Callable[[str], None] = lambda name: None,
+) -> dict[str, Tally]:
+    """Run simulations in a pool of threads and count their hits from access `first` to `last`.
+
+    Args:
+        jobs: label -> what runs the whole trace and returns whether each access hits, uint8 (n,).
+        alone: labels of jobs with threads of their own: they run one by one at the end, and all threads count.
+        finished: called with a label as its job ends.
+    """
+
+    def run(name: str, clock: Callable[[], float]) -> Tally:
+        before = clock()
+        hits = jobs[name]()
+        tally = Tally.of(hits, first, last, clock() - before)
+        finished(name)
+        return tally
+
+    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+        futures = {name: pool.submit(run, name, time.thread_time) for name in jobs if name not in alone}
+        tallies = {name: future.result() for name, future in futures.items()}
+    return tallies | {name: run(name, time.process_time) for name in jobs if name in alone}
