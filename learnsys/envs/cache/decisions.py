@@ -109,7 +109,7 @@ def _step(
         if found[lane] == _OVER:
             time[lane] = -1
             default[lane] = 0
-            belady[lane] = -1
+            belady[lane] = 0
             continue
         time[lane] = t
         cache_row[lane] = r
@@ -179,7 +179,7 @@ class Decisions:
         mask: allowed actions, int8 (lanes, actions); all 0 where the episode is over. Action w below `ways` evicts
             way w; action `ways` (where there is one) leaves the cache's contents to themselves.
         default: the action that replaces a masked-out one (the least recently used way), int64 (lanes,).
-        belady: an optimal action, int64 (lanes,), -1 where the episode is over.
+        belady: an optimal action, int64 (lanes,), 0 where the episode is over.
         invalid: whether the last action was masked out, bool (lanes,).
     """
 
@@ -191,8 +191,8 @@ class Decisions:
         self.tags = np.full((lanes * self.sets, self.ways), -1, np.int32)
         self.touched = np.full((lanes * self.sets, self.ways), -1, np.int32)
         self.filled = np.zeros(lanes * self.sets, np.int32)
-        self.begin, self.end, self.cache_row, self.hits, self.seen, self.default = np.zeros((6, lanes), np.int64)
-        self.time, self.belady = np.full((2, lanes), -1, np.int64)
+        self.begin, self.end, self.cache_row, self.hits, self.seen = np.zeros((5, lanes), np.int64)
+        self.time, self.default, self.belady = np.full(lanes, -1), *np.zeros((2, lanes), np.int64)
         self.mask, self._optimal = np.zeros((2, lanes, self.actions), np.int8)
         self.invalid = np.zeros(lanes, np.bool_)
         self._found = np.full(lanes, _OVER, np.int64)

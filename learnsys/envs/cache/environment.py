@@ -58,7 +58,7 @@ class CacheReplacementEnv(gym.Env[Any, Any]):
     an eviction that the optimum may make too and 0 otherwise. Or a function from
     `learnsys.envs.cache.decisions.Outcome` to an array. Hits before the first decision are in the `info` of `reset`.
 
-    `info` holds at each step `action_mask`, `belady_action` (an optimal action, -1 at the end), `hits` and
+    `info` holds at each step `action_mask`, `belady_action` (an optimal action; 0 at the end), `hits` and
     `accesses` (of the episode so far, the access decided on included), and after `step` `invalid_action`; at the end
     of an episode also `hit_rate`, `lru_hit_rate`, `belady_hit_rate` and `normalised_hit_rate` (0 is LRU, 1 is Belady,
     NaN where both are equal) over all its accesses.
