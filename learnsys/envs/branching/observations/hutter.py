@@ -124,6 +124,8 @@ def _relaxation(problem: LinearProblem, sense: float, offset: float) -> tuple[fl
     from scipy.sparse import csr_array
 
     n, m = len(problem.objective), len(problem.left)
+    if n == 0:
+        return 0.0, 0.0, 0.0, offset
     matrix = csr_array((problem.coefficient, problem.column, problem.start), shape=(m, n))
     constraints = [LinearConstraint(matrix, problem.left, problem.right)] if m else []
     result = milp(problem.objective, bounds=Bounds(problem.lower, problem.upper), constraints=constraints)

@@ -73,7 +73,7 @@ class LP:
     """(entries,)"""
 
     scalars: NDArray[np.float64]
-    """(5,) norm of the objective of the variables with a column, LPs solved so far, SCIP's infinity, epsilon and feastol"""
+    """(5,) norm of the objective (of variables with a column), LPs solved so far, SCIP's infinity, epsilon, feastol"""
 
 
 _INTEGERS = {"index", "kind", "column_age", "basis", "row_age", "nonzeros", "start", "column"}

@@ -48,7 +48,9 @@ class Composed:
             function.before_reset(model)
 
     def extract(self, model: Model, done: bool = False) -> Any:
-        """The observations of all, in the order and under the names of the functions."""
+        """The observations of all, in the order and under the names of the functions; None when `done`."""
+        if done:
+            return None
         if isinstance(self.functions, dict):
             return {name: function.extract(model, done) for name, function in self.functions.items()}
         return type(self.functions)(function.extract(model, done) for function in self.functions)
