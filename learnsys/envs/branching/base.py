@@ -70,6 +70,7 @@ class SolverEnv(gym.Env[Any, Any]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"render_mode={render_mode!r} is not possible", remedy="choose 'ansi'")
         self._episode: Episode | None = None
+        self._kernel: Any = None
         limits = {"totalnodes": node_limit, "time": time_limit, "memory": memory_limit}
         self.scip_params = {
             "misc/catchctrlc": False,  # SCIP's handler would swallow the interrupt and end the episode silently
@@ -87,10 +88,10 @@ class SolverEnv(gym.Env[Any, Any]):
         self.render_mode = render_mode
 
         self.sizes = self._find_sizes(max_variables, max_rows, max_edges)
-        self._mask = np.zeros(self.sizes.variables, np.int8)
+        self._mask = np.zeros(self._mask_shape(), np.int8)
         self._over = True
         self._recording: tuple[Any, Any, list[Any]] | None = None
-        self._shape = Shaper(form, *self._example(), self.sizes)
+        self._shape = Shaper(form, *self._example(), self.sizes, self._mask_shape())
         self.observation_space = self._shape.space
 
     # ---- what a kind of decision defines -------------------------------------------------------------------------
@@ -104,12 +105,19 @@ class SolverEnv(gym.Env[Any, Any]):
         """A decision waits: find what is allowed (`_mask`)."""
 
     @abstractmethod
-    def _answer(self, action: Any) -> tuple[dict[str, Any], bool]:
+    def _answer(self, action: Any) -> tuple[dict[str, Any] | None, bool]:
         """Claim the episode, act on the model; what the callback answers, and whether the action was a valid one."""
 
     def _decided(self, waiting: bool) -> dict[str, Any]:
         """The part of `info` that belongs to the waiting decision (or to none)."""
         return {"action_mask": self._mask.copy()}
+
+    def _mask_shape(self) -> tuple[int, ...]:
+        return (self.sizes.variables,)
+
+    def _count(self) -> int:
+        """How many things the waiting decision chooses among: rows of arrays that describe them."""
+        return self.model.getNVars()
 
     # ---- Gymnasium -----------------------------------------------------------------------------------------------
 
@@ -151,30 +159,19 @@ class SolverEnv(gym.Env[Any, Any]):
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        episode = self._episode
-        if self._over or episode is None:
-            raise gym.error.ResetNeeded("the episode is over; call reset()")
+        episode = self._running()
         if not episode.waiting:  # it ended before any decision
             return self._end_without_decision()
+        answer, valid = self._answer(action)
         if self._recording is not None:
             self._recording[2].append(action)
-        answer, valid = self._answer(action)
         self._over = True  # unless all goes well
-        waiting = episode.resume(answer)
-        if waiting and self.lp_iteration_limit is not None:
-            waiting = self._within_limit(episode)
-        self._over = not waiting
-        observation, reward, info = self._observe(waiting)
-        if not valid:
-            info["invalid_action"] = True
-        if waiting:
-            return observation, reward, False, False, info
-        terminated = info["status"] in SOLVED
-        return observation, reward, terminated, not terminated, info
+        waiting = self._proceed(episode, answer)
+        return self._transition(waiting, valid)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Allowed actions, bool; the form that sb3-contrib asks for."""
-        return self._mask.astype(np.bool_)
+        return self._mask.reshape(-1).astype(np.bool_)
 
     def render(self) -> Any:
         """Where the solving process stands, in a line of text."""
@@ -208,17 +205,16 @@ class SolverEnv(gym.Env[Any, Any]):
             model.free()
             raise
         try:
-            waiting = self._episode.resume()
+            return self._proceed(self._episode, None)
         except BaseException:
             self._close_episode()
             raise
-        if waiting and self.lp_iteration_limit is not None:
-            waiting = self._within_limit(self._episode)
-        return waiting
 
-    def _within_limit(self, episode: Episode) -> bool:
-        assert self.lp_iteration_limit is not None
-        if episode.model.getNLPIterations() < self.lp_iteration_limit:
+    def _proceed(self, episode: Episode, answer: dict[str, Any] | None) -> bool:
+        """Let SCIP go on with `answer` until the next decision; True if there is one within the LP iterations."""
+        if not episode.resume(answer):
+            return False
+        if self.lp_iteration_limit is None or episode.model.getNLPIterations() < self.lp_iteration_limit:
             return True
         episode.interrupt()
         return False
@@ -230,7 +226,7 @@ class SolverEnv(gym.Env[Any, Any]):
         if waiting:
             self._look()
         else:
-            self._mask = np.zeros(self.sizes.variables, np.int8)
+            self._mask = np.zeros(self._mask_shape(), np.int8)
         observation = None
         if waiting and self.observation_function is not None:
             observation = self.observation_function.extract(model, False)
@@ -248,6 +244,19 @@ class SolverEnv(gym.Env[Any, Any]):
         if self.form != "direct":
             observation = self._shape(observation, self._mask)
         return observation, reward, info
+
+    def _running(self) -> Episode:
+        if self._over or self._episode is None:
+            raise gym.error.ResetNeeded("the episode is over; call reset()")
+        return self._episode
+
+    def _transition(self, waiting: bool, valid: bool = True) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, info = self._observe(waiting)
+        self._over = not waiting
+        if not valid:
+            info["invalid_action"] = True
+        terminated = not waiting and info["status"] in SOLVED
+        return observation, reward, terminated, not (waiting or terminated), info
 
     def _end_without_decision(self) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._over = True
@@ -291,7 +300,7 @@ class SolverEnv(gym.Env[Any, Any]):
         try:
             if not self._begin("example", small_knapsack(), {"misc/catchctrlc": False, **BARE}):
                 raise RuntimeError("the example needs no decision")
-            return self.observation_function.extract(self.model, False), self.model.getNVars()
+            return self.observation_function.extract(self.model, False), self._count()
         finally:
             self._close_episode()
 
@@ -299,7 +308,7 @@ class SolverEnv(gym.Env[Any, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         """The running episode is carried over as its instance, its seed and its actions, and is played again."""
-        return {**self.__dict__, "_episode": None}
+        return {**self.__dict__, "_episode": None, "_kernel": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

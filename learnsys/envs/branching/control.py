@@ -94,6 +94,10 @@ class Episode:
         """
         self._core.claim()
 
+    def release(self) -> None:
+        """Take `claim` back: the decision waits again."""
+        self._core.waiting = True
+
     def interrupt(self) -> None:
         """End the process at the waiting decision; the model stays readable until `close`."""
         self._core.interrupt()
@@ -157,9 +161,11 @@ class _Core:
         """After the end of the process, or of anything that was raised in a callback."""
         lost, self.lost[:] = self.lost[:], []
         if not ended:
-            for unraisable in lost:
-                sys.unraisablehook(unraisable)
             self.waiting = True
+            for unraisable in lost:
+                if isinstance(unraisable.exc_value, KeyboardInterrupt):
+                    raise unraisable.exc_value
+                sys.unraisablehook(unraisable)
             return True
         self.process = None
         if self.error is None:

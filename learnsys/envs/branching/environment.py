@@ -10,8 +10,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from pyscipopt import Model
 
+from learnsys.envs.branching import libscip
 from learnsys.envs.branching.base import SolverEnv
-from learnsys.envs.branching.candidates import branch, candidates
+from learnsys.envs.branching.candidates import KERNELS, branch, candidates
+from learnsys.envs.branching.control import SolverError
 from learnsys.envs.branching.dynamics import BRANCHED, DECLINED, AskingRule
 from learnsys.errors import InputError
 
@@ -41,13 +43,18 @@ class BranchingEnv(SolverEnv):
         return self._candidates
 
     def _plug(self, model: Model) -> AskingRule:
+        self._kernel, self._scip = libscip.kernels(KERNELS), libscip.pointer(model)
         rule = AskingRule()
         model.includeBranchrule(rule, "learnsys", "asks the environment's user", 10_000_000, -1, 1.0)
         return rule
 
     def _look(self) -> None:
         model = self._episode.model  # type: ignore[union-attr]
-        self._candidates = found = candidates(model, self.pseudo_candidates)
+        if self._kernel is None:
+            found = candidates(model, self.pseudo_candidates)
+        else:
+            found = self._kernel.candidates(self._scip, self.pseudo_candidates)
+        self._candidates = found
         n = model.getNVars()
         if self.form != "direct":
             self._check_size(n)
@@ -74,9 +81,14 @@ class BranchingEnv(SolverEnv):
         except TypeError:
             valid = False
         if not valid and self.strict:
-            raise InputError(f"variable {action!r} is no candidate", remedy="choose one that info['action_mask'] allows")
+            raise InputError(
+                f"variable {action!r} is no candidate", remedy="choose one that info['action_mask'] allows"
+            )
         episode.claim()
         if not valid:
             return DECLINED, False
-        branch(episode.model, index)
+        if self._kernel is None:
+            branch(episode.model, index)
+        elif self._kernel.branch(self._scip, index) != 1:
+            raise SolverError(f"SCIP refuses to branch on variable {index}")
         return BRANCHED, True

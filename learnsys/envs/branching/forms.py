@@ -77,12 +77,13 @@ class Shaper:
         example: what the observation function returns on any model with `n` variables; None for no observation.
         n: see `example`.
         sizes: room in padded arrays.
+        mask: shape of the action mask, which is a member of the padded form.
 
     Raises:
         InputError: an observation of this kind has no such form.
     """
 
-    def __init__(self, form: Form, example: Any, n: int, sizes: Sizes) -> None:
+    def __init__(self, form: Form, example: Any, n: int, sizes: Sizes, mask: tuple[int, ...]) -> None:
         self.form, self.sizes = form, sizes
         self.kind: Any = None if form == "direct" else _kind(example, n)
         self.space: spaces.Space[Any] = Anything()
@@ -90,7 +91,7 @@ class Shaper:
             self.space = _graph_space(self.kind)
         elif form == "padded":
             members = dict(_padded_spaces(self.kind, sizes, ""))
-            members["action_mask"] = spaces.Box(0, 1, (sizes.variables,), np.int8)
+            members["action_mask"] = spaces.Box(0, 1, mask, np.int8)
             self.space = spaces.Dict(members)
 
     def __call__(self, observation: Any, mask: NDArray[np.int8]) -> Any:
@@ -156,7 +157,7 @@ def _graph(kind: Any, observation: Any, mask: NDArray[np.int8]) -> Any:
         given = _children(observation)
         return {name: _graph(one, given.get(name), mask) for name, one in kind.items()}
     if kind is None:
-        return spaces.GraphInstance(_plain(mask[:, None]), None, None)
+        return spaces.GraphInstance(_plain(mask.reshape(len(mask), -1)[:, -1:]), None, None)
     what, width = kind
     if what == "vector":
         return np.zeros(width, np.float32) if observation is None else _plain(np.reshape(observation, -1))
@@ -207,8 +208,8 @@ def _pad(kind: Any, observation: Any, sizes: Sizes, prefix: str, out: dict[str, 
         return
     what, width = kind
     if what == "vector":
-        out[f"{prefix}features"] = np.zeros(width, np.float32) if observation is None else _plain(
-            np.reshape(observation, -1)
+        out[f"{prefix}features"] = (
+            np.zeros(width, np.float32) if observation is None else _plain(np.reshape(observation, -1))
         )
         return
     if what == "variables":

@@ -77,7 +77,9 @@ def _try_reading(path: Path) -> None:
         said = output.read(2000).decode(errors="replace")
     place = re.search(r"line (\d+)", said)
     lines = [re.sub(r"^\[.*?\] ERROR: ", "", line).strip() for line in said.splitlines()]
-    reasons = [line for line in lines if not re.match(r"Error <-?\d+> in function call|Syntax error in line \d+$", line)]
+    reasons = [
+        line for line in lines if not re.match(r"Error <-?\d+> in function call|Syntax error in line \d+$", line)
+    ]
     raise InputError(
         f"SCIP cannot read it ({'malformed' if os.WIFSIGNALED(status) or not reasons else reasons[0]})",
         file=path,

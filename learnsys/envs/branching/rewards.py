@@ -101,7 +101,7 @@ class Combination(RewardFunction):
             operand.before_reset(model)
 
     def extract(self, model: Model, done: bool) -> float:
-        return float(self.function(*(operand.extract(model, done) for operand in self.operands)))
+        return float(self.function(*[operand.extract(model, done) for operand in self.operands]))
 
 
 class CumulativeSum(RewardFunction):
@@ -324,6 +324,30 @@ class PrimalDualIntegral(BoundIntegral):
         return min(dual, second) - max(primal, first)
 
 
+class PrimalImprovement(RewardFunction):
+    """How much better the incumbent became: |new - old| / max(|new|, |old|), 1 for the first one or across zero.
+
+    It is the primal gap of Berthold 2013 ("Measuring the impact of primal heuristics") of the old incumbent to the
+    new one.
+    """
+
+    def __init__(self) -> None:
+        self.bound: float | None = None
+
+    def before_reset(self, model: Model) -> None:
+        self.bound = None
+
+    def extract(self, model: Model, done: bool) -> float:
+        if model.getStage() not in _BOUNDS_EXIST or not model.getNSolsFound():
+            return 0.0
+        old, self.bound = self.bound, model.getPrimalbound()
+        if old == self.bound:
+            return 0.0
+        if old is None or old * self.bound < 0:
+            return 1.0
+        return abs(self.bound - old) / max(abs(self.bound), abs(old))
+
+
 REWARDS: dict[str, Callable[[], RewardFunction]] = {
     "is_done": IsDone,
     "n_nodes": NNodes,
@@ -332,6 +356,7 @@ REWARDS: dict[str, Callable[[], RewardFunction]] = {
     "dual_integral": DualIntegral,
     "primal_integral": PrimalIntegral,
     "primal_dual_integral": PrimalDualIntegral,
+    "primal_improvement": PrimalImprovement,
 }
 """Reward functions by name; `-NAME` is the negative."""
 
