@@ -38,7 +38,8 @@ tr.best td { background: var(--band); font-weight: 600; }
 figure { margin: 1rem 0; }
 figure svg { width: 100%; height: auto; max-width: 52rem; }
 figcaption { color: var(--soft); font-size: .9rem; max-width: 46rem; }
-pre { background: var(--band); padding: .7rem .9rem; overflow-x: auto; border-radius: 4px; font-size: .85rem; }
+pre { background: var(--band); padding: .7rem .9rem; white-space: pre-wrap; overflow-wrap: anywhere;
+      border-radius: 4px; font-size: .85rem; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 @media print { body { max-width: none; } }
 """

@@ -106,7 +106,7 @@ def report(folders: Annotated[list[Path], tyro.conf.Positional], out: Path = Pat
     page = Page(
         "learnsys report", f"{len(runs)} run{'s' if len(runs) != 1 else ''}: {', '.join(r['name'] for r in runs)}"
     )
-    for run in runs:
+    for folder, run in zip(folders, runs, strict=True):
         page.heading(run["name"])
         page.code(run["command"])
         if run["summary"] is None:
@@ -114,7 +114,7 @@ def report(folders: Annotated[list[Path], tyro.conf.Positional], out: Path = Pat
         elif "results" in run["summary"] and "window" in run["summary"]:
             from learnsys.policies.cache.figures import simulation_section
 
-            simulation_section(page, run["summary"])
+            simulation_section(page, _with_timings(run["summary"], folder / "timings.json"))
         else:
             page.table(["figure", "value"], list(_scalars(run["summary"]).items()))
         _curves(page, run["metrics"])
@@ -126,6 +126,18 @@ def report(folders: Annotated[list[Path], tyro.conf.Positional], out: Path = Pat
     page.write(out, footer=", ".join(f"{name} {version}" for name, version in environment.items()))
     print(f"wrote {out}")
     return 0
+
+
+def _with_timings(summary: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A simulation's summary with the speeds that stand in a file of their own."""
+    from learnsys.runs import read_json
+
+    times = read_json(path) if path.exists() else {}
+    results = {
+        size: [{**row, **time} for row, time in zip(rows, times.get(size, [{}] * len(rows)), strict=True)]
+        for size, rows in summary["results"].items()
+    }
+    return {**summary, "results": results}
 
 
 def _curves(page: Any, metrics: list[dict[str, Any]]) -> None:

@@ -114,6 +114,7 @@ def _curve(page: Page, curve: Mapping[str, Sequence[float]], results: Mapping[st
         for capacity in results:
             axes.axvline(parse_bytes(capacity) / 2**20, color="#9aa5b4", linestyle=":")
         axes.set_xscale("log")
+        axes.set_xlim(left=2**-6)  # below 16 KiB nothing is interesting
         axes.set_xlabel("capacity, MiB")
         axes.set_ylabel("miss ratio, %")
         axes.set_ylim(0, 100)
