@@ -88,7 +88,9 @@ class ObjectPolicy(ABC):
     queues: ClassVar[tuple[str, ...]] = ()
     """int32 arrays with room for twice the objects that the cache can hold"""
     lists: ClassVar[int] = 0
-    """doubly linked lists of objects in the array `links` (see objects/links.py)"""
+    """doubly linked lists of objects in the array `links` (see objects/structures.py)"""
+    nodes: ClassVar[int] = 1
+    """in how many of the lists an object can be at a time"""
     counters: ClassVar[int] = 0
     """numbers in `place` behind capacity and used"""
 
@@ -116,7 +118,7 @@ class ObjectPolicy(ABC):
         for name in self.queues:
             state[name] = extended(state[name], 2 * min(int(state["place"][0]), n_objects) + 1024)
         if self.lists:
-            state["links"] = extended(state["links"], 2 * (n_objects + self.lists))
+            state["links"] = extended(state["links"], 2 * (self.nodes * n_objects + self.lists))
         if "held" in state:
             state["held"] = extended(state["held"], n_objects)
 
@@ -152,7 +154,8 @@ def sampled_sets(sets: int, samples: int | None) -> NDArray[np.uint8]:
     if chosen < 1 or chosen & (chosen - 1):
         raise InputError(f"{chosen} sampled sets is no power of two", remedy="use 32 or 64")
     index = np.arange(sets)
-    return ((index % (sets // chosen)) == index // chosen).astype(np.uint8)
+    low, high = index % (sets // chosen), index // chosen
+    return (low == (high if chosen > 1 else 0)).astype(np.uint8)
 
 
 def signatures(n_pcs: int, bits: int, kinds: int = 1) -> NDArray[np.int32]:
