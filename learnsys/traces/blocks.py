@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -111,20 +112,34 @@ def object_ids(trace: Trace) -> np.ndarray:
     return trace.address if trace.objects else trace.address >> np.uint64(LINE_BITS)
 
 
+def _available_memory() -> int:
+    """Bytes that new arrays can take without swapping; where the system does not tell, no limit."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return sys.maxsize
+
+
 def gather(blocks: Iterable[Trace]) -> Trace:
-    """All accesses of `blocks` in one trace; memory is at most twice the result's.
+    """All accesses of `blocks` in one trace.
 
     Raises:
-        InputError: there are none, or they differ in their columns.
+        InputError: there are none, they differ in their columns, or memory does not suffice.
     """
     first: Trace | None = None
     columns: dict[str, np.ndarray] = {}
-    count = 0
+    count, room = 0, _available_memory()
     for block in blocks:
         if first is None:
             first = block
             columns = {name: np.empty(len(block), COLUMNS[name]) for name in columns_of(block)}
         check_alike(first, block)
+        if (count + len(block)) * sum(column.itemsize for column in columns.values()) > room:
+            raise InputError(
+                f"more than {count} accesses, which do not fit in the {room / 2**30:.1f} GiB of free memory",
+                remedy="read in chunks (open_trace), or convert a part of the trace first",
+            )
         if count + len(block) > columns["address"].size:
             for column in columns.values():
                 column.resize(max(count + len(block), 2 * count), refcheck=False)

@@ -40,37 +40,44 @@ def make_format(name: str) -> Format:
     return getattr(import_module(module), attribute)(name)
 
 
-def formats_by_name(path: PurePath) -> list[Format]:
-    """The formats whose suffix a file name bears, a suffix of compression aside."""
+def formats_by_name(path: PurePath) -> tuple[list[Format], list[Format]]:
+    """The formats to which a file's suffix belongs alone, and those that have it among others; a suffix of
+    compression aside.
+    """
     name = path.name.lower()
     for _, suffix in COMPRESSIONS.values():
         name = name.removesuffix(suffix)
-    return [each for each in map(make_format, FORMATS) if name.endswith(each.suffixes)]
+    formats = [make_format(each) for each in FORMATS]
+    return (
+        [each for each in formats if name.endswith(each.suffixes)],
+        [each for each in formats if name.endswith(each.common_suffixes)],
+    )
 
 
 def detect(path: PurePath, head: bytes) -> Format:
-    """The format of a file from its first bytes (decompressed), helped by its name.
+    """The format of a file from its first bytes (decompressed) and its name.
 
-    Content decides; the name decides between formats that the content leaves open, and names the format whose
-    reader says what is wrong with content that fits none.
+    The content decides. Where it fits several formats, or none, the name helps; a name that belongs to one format
+    alone must not contradict it.
 
     Raises:
         InputError: no format fits, or several do.
     """
-    named = formats_by_name(path)
+    own, common = formats_by_name(path)
     fitting = [each for each in map(make_format, FORMATS) if each.recognises(head)]
     certain = [each for each in fitting if not each.needs_name]
-    for choice in (
-        [each for each in certain if each in named] or certain,
-        [each for each in fitting if each in named],
-        named,
-    ):
-        if len(choice) == 1:
-            return choice[0]
-        if choice:
-            raise InputError(
-                f"could be {' or '.join(each.name for each in choice)}", file=path, remedy="say which with --format"
-            )
+    if own and (own[0] in fitting or not certain):
+        return own[0]
+    named = [each for each in certain if each in common]
+    candidates = own + certain if own else named or certain or [each for each in fitting if each in common] or common
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        raise InputError(
+            f"could be {' or '.join(each.name for each in candidates)}, from its name and content",
+            file=path,
+            remedy="say which with --format",
+        )
     raise InputError(
         "is in no trace format that learnsys knows from its content",
         file=path,

@@ -31,7 +31,9 @@ class Format(ABC):
     summary: str = ""
     """what the format is, in a few words"""
     suffixes: tuple[str, ...] = ()
-    """file name endings, lower case, without a suffix of compression"""
+    """endings of file names that only this format has: lower case, without a suffix of compression"""
+    common_suffixes: tuple[str, ...] = ()
+    """endings that other formats have, too"""
     needs_name: bool = False
     """whether the content is too plain to be recognised without the suffix"""
 

@@ -24,7 +24,8 @@ class ChampSim(Records):
     """
 
     summary = "ChampSim instruction records of 64 bytes"
-    suffixes = (".champsimtrace", ".champsim", ".trace")
+    suffixes = (".champsimtrace", ".champsim")
+    common_suffixes = (".trace",)
     record = np.dtype(
         [
             ("ip", "<u8"),

@@ -36,7 +36,7 @@ class NamedCsv(Format):
 
     summary = "CSV with a header line that names the columns"
     named_columns = True
-    suffixes = (".csv", ".tsv")
+    common_suffixes = (".csv", ".tsv")
 
     def recognises(self, head: bytes) -> bool:
         names = _split(first_lines(head)[0])[0]

@@ -13,7 +13,7 @@ class BigEndianKeys(Records):
     """Object ids as big-endian 32-bit integers, taken as unsigned, and nothing else."""
 
     summary = "cache2k: big-endian 32-bit keys"
-    suffixes = (".trace", ".keys")
+    common_suffixes = (".trace",)
     needs_name = True
     record = np.dtype([("key", ">u4")])
 

@@ -20,16 +20,19 @@ from learnsys.traces.trace import Trace
 MAGIC = b"PAR1"
 VERSION = 1
 _KEY = b"learnsys"
+_TYPES = {"address": COLUMNS["address"], "object": COLUMNS["address"], **COLUMNS}
+_DICTIONARIES = ("pc", "size")
+_ENCODINGS = {"address": "BYTE_STREAM_SPLIT", "object": "BYTE_STREAM_SPLIT", "time": "DELTA_BINARY_PACKED"}
 _ROWS = 2**20
 _READ_ROWS = 2**18
 
 
 class Parquet(Format):
-    """Columns `address` (required), `pc`, `store`, `size`, `time`.
+    """Columns `address` or `object` (byte addresses or object ids), and `pc`, `store`, `size`, `time` where known.
 
-    Files written here carry, under the metadata key "learnsys", a JSON object with the version, whether addresses
-    are object ids, the number of accesses and a CRC-32 of each column, which reading verifies at the end. Other
-    parquet files are read too: any integer type serves (int64 is taken as the bits of a uint64).
+    Files written here carry, under the metadata key "learnsys", a JSON object with the version, the number of
+    accesses and a CRC-32 of each column, which reading verifies at the end. Other parquet files are read too: any
+    integer type serves (int64 is taken as the bits of a uint64).
     """
 
     summary = "learnsys parquet"
@@ -44,78 +47,118 @@ class Parquet(Format):
     def describe(self, source: Source, options: ReadOptions) -> tuple[int | None, dict[str, str]]:
         with _opened(source) as file:
             notes = _notes(source.path, file.metadata.metadata)
-            return file.metadata.num_rows, {str(k): str(v) for k, v in notes.get("metadata", {}).items()}
+            return file.metadata.num_rows, {} if notes is None else notes["metadata"]
 
     def blocks(self, source: Source, options: ReadOptions) -> Iterator[Trace]:
         path = source.path
         budget = Budget(options.limit_bytes, path)
         with _opened(source) as file:
             notes = _notes(path, file.metadata.metadata)
-            found = {name: options.columns.get(name, name) for name in COLUMNS}
-            objects = bool(notes.get("objects", False))
-            if "object" in options.columns:
-                found["address"], objects = options.columns["object"], True
-            missing = [
-                name
-                for ours, name in found.items()
-                if name not in file.schema_arrow.names and (ours == "address" or ours in options.columns)
-            ]
-            if missing:
-                raise InputError(
-                    f"has no column {missing[0]!r}, only {', '.join(file.schema_arrow.names)}",
-                    file=path,
-                    remedy="name its columns, as in columns={'address': 'vaddr'} or --columns address=vaddr",
-                )
-            found = {ours: name for ours, name in found.items() if name in file.schema_arrow.names}
-            sums = dict.fromkeys(found, 0)
+            chosen = _choose(path, file.schema_arrow.names, options.columns)
+            sums = dict.fromkeys(chosen, 0)
             row = 0
-            for batch in file.iter_batches(_READ_ROWS, columns=list(found.values()), use_threads=False):
+            for batch in file.iter_batches(_READ_ROWS, columns=list(chosen.values()), use_threads=False):
                 budget.spend(batch.nbytes)
-                block = {ours: _column(batch.column(name), ours, path, row) for ours, name in found.items()}
+                block: dict[str, Any] = {
+                    ours: _column(batch.column(theirs), ours, path, row) for ours, theirs in chosen.items()
+                }
                 for ours, column in block.items():
                     sums[ours] = zlib.crc32(column.tobytes(), sums[ours])
                 row += batch.num_rows
-                yield Trace(objects=objects, **block)
-            _verify(path, notes, row, file.metadata.num_rows, sums if not options.columns else {})
+                objects = block.pop("object", None)
+                yield Trace(**block) if objects is None else Trace(address=objects, objects=True, **block)
+            if row != file.metadata.num_rows:
+                raise _damaged(path, f"it holds {row} accesses where it announces {file.metadata.num_rows}")
+            if notes is not None and row != notes["accesses"]:
+                raise _damaged(path, f"it holds {row} accesses where {notes['accesses']} were written")
+            if notes is not None and not options.columns and sums != notes["crc32"]:
+                raise _damaged(path, "it holds other columns or values than were written")
 
     def write(self, path: Path, blocks: Iterator[Trace], metadata: Mapping[str, str]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         writer = None
-        objects, row, sums = False, 0, {}
+        row = 0
+        sums: dict[str, int] = {}
         try:
             for block in recut(blocks, _ROWS):
                 columns = columns_of(block)
+                if block.objects:
+                    columns = {"object" if name == "address" else name: each for name, each in columns.items()}
                 if writer is None:
-                    objects, sums = block.objects, dict.fromkeys(columns, 0)
-                    schema = pa.schema([(name, pa.from_numpy_dtype(COLUMNS[name])) for name in columns])
-                    plain = {"address": "BYTE_STREAM_SPLIT", "time": "DELTA_BINARY_PACKED"}
+                    sums = dict.fromkeys(columns, 0)
+                    schema = pa.schema([(name, pa.from_numpy_dtype(_TYPES[name])) for name in columns])
                     writer = pq.ParquetWriter(
                         path,
                         schema,
                         compression="zstd",
                         compression_level=19,
-                        use_dictionary=[name for name in ("pc", "size") if name in columns],
-                        column_encoding={name: plain[name] for name in plain if name in columns},
+                        use_dictionary=[name for name in _DICTIONARIES if name in columns],
+                        column_encoding={name: each for name, each in _ENCODINGS.items() if name in columns},
                         write_page_checksum=True,
                     )
                 for name, column in columns.items():
-                    sums[name] = zlib.crc32(column.astype(COLUMNS[name], copy=False).tobytes(), sums[name])
+                    sums[name] = zlib.crc32(column.astype(_TYPES[name], copy=False).tobytes(), sums[name])
                 row += len(block)
                 writer.write_table(pa.table(columns, schema=schema), row_group_size=_ROWS)
             if writer is not None:
-                notes = {
-                    "version": VERSION,
-                    "objects": objects,
-                    "accesses": row,
-                    "crc32": sums,
-                    "metadata": dict(metadata),
-                }
-                writer.add_key_value_metadata({_KEY: json.dumps(notes, sort_keys=True)})
+                notes = {"version": VERSION, "accesses": row, "crc32": sums, "metadata": dict(metadata)}
+                writer.add_key_value_metadata({_KEY: sealed(notes)})
         finally:
             if writer is not None:
                 writer.close()
+
+
+def sealed(notes: dict[str, Any]) -> str:
+    """What a file says about itself, as JSON with a checksum."""
+    plain = json.dumps(notes, sort_keys=True)
+    return json.dumps({**notes, "check": zlib.crc32(plain.encode())}, sort_keys=True)
+
+
+def _notes(path: Path, metadata: Mapping[bytes, bytes] | None) -> dict[str, Any] | None:
+    """What a file says about itself; None in files that learnsys did not write.
+
+    Raises:
+        InputError: it is damaged, or of a version that is not known.
+    """
+    if not metadata or _KEY not in metadata:
+        return None
+    try:
+        notes = json.loads(metadata[_KEY])
+        check = notes.pop("check")
+        good = check == zlib.crc32(json.dumps(notes, sort_keys=True).encode())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        good = False
+    if not good:
+        raise _damaged(path, "its learnsys metadata are not as written")
+    if notes["version"] != VERSION:
+        raise InputError(
+            f"is a learnsys trace of version {notes['version']}; this learnsys knows {VERSION}",
+            file=path,
+            remedy="upgrade learnsys",
+        )
+    return notes
+
+
+def _choose(path: Path, names: list[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Our column name ("address" or "object", and others) -> the file's.
+
+    Raises:
+        InputError: a wanted column is missing, or it is open which one is meant.
+    """
+    remedy = "name its columns, as in columns={'address': 'vaddr'} or --columns address=vaddr"
+    wanted = {name: given.get(name, name) for name in _TYPES}
+    if "address" in given or "object" in given:
+        wanted = {name: each for name, each in wanted.items() if name in given or name not in ("address", "object")}
+    for name in given:
+        if given[name] not in names:
+            raise InputError(f"has no column {given[name]!r}, only {', '.join(names)}", file=path, remedy=remedy)
+    chosen = {ours: theirs for ours, theirs in wanted.items() if theirs in names}
+    if ("address" in chosen) == ("object" in chosen):
+        what = "both an address and an object" if "address" in chosen else "no address or object"
+        raise InputError(f"has {what} column: {', '.join(names)}", file=path, remedy=remedy)
+    return chosen
 
 
 @contextmanager
@@ -135,32 +178,9 @@ def _opened(source: Source) -> Iterator[Any]:
             yield file
     except InputError:
         raise
-    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"is damaged or cut off, or no parquet file ({reason})",
-            file=source.path,
-            remedy="fetch or make the file again",
-        ) from None
-
-
-def _notes(path: Path, metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    if not metadata or _KEY not in metadata:
-        return {}
-    try:
-        notes = json.loads(metadata[_KEY])
-        version = notes["version"]
-        if not isinstance(notes.get("metadata", {}), dict) or not isinstance(notes.get("crc32", {}), dict):
-            raise TypeError
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise InputError("has damaged learnsys metadata", file=path, remedy="fetch or make the file again") from None
-    if version != VERSION:
-        raise InputError(
-            f"is a learnsys trace of version {version!r}, this learnsys knows {VERSION}",
-            file=path,
-            remedy="upgrade learnsys",
-        )
-    return notes
+        raise _damaged(source.path, f"it is cut off, altered, or no parquet file ({reason})") from None
 
 
 def _column(values: Any, name: str, path: Path, row: int) -> np.ndarray:
@@ -176,8 +196,8 @@ def _column(values: Any, name: str, path: Path, row: int) -> np.ndarray:
         raise InputError("has empty values", file=path, place=place, remedy="fill them or drop the rows")
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    wanted = pa.from_numpy_dtype(COLUMNS[name])
-    if name in ("address", "pc") and pa.types.is_signed_integer(values.type):
+    wanted = pa.from_numpy_dtype(_TYPES[name])
+    if _TYPES[name] is np.uint64 and pa.types.is_signed_integer(values.type):
         return np.array(values.cast(pa.int64()).to_numpy(zero_copy_only=False)).view(np.uint64)
     if not (pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)):
         raise InputError(f"is of type {values.type}, not integer", file=path, place=place, remedy="convert it")
@@ -187,12 +207,5 @@ def _column(values: Any, name: str, path: Path, row: int) -> np.ndarray:
         raise InputError(f"has a value out of range ({error})", file=path, place=place, remedy="convert it") from None
 
 
-def _verify(path: Path, notes: dict[str, Any], row: int, rows: int, sums: dict[str, int]) -> None:
-    wrong = None
-    if row != rows or row != notes.get("accesses", row):
-        wrong = f"holds {row} accesses where {notes.get('accesses', rows)} were written"
-    for name, checksum in sums.items():
-        if notes and notes.get("crc32", {}).get(name) != checksum:
-            wrong = f"has other values in column {name!r} than were written"
-    if wrong:
-        raise InputError(f"is damaged: it {wrong}", file=path, remedy="fetch or make the file again")
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(f"is damaged: {reason}", file=path, remedy="fetch or make the file again")

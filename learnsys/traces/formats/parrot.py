@@ -22,7 +22,7 @@ class ParrotCsv(Format):
     """
 
     summary = "text, pc,address in hexadecimal"
-    suffixes = (".csv",)
+    common_suffixes = (".csv",)
     writable = True
     _LINE = re.compile(rb"(0[xX])?[0-9a-fA-F]{1,16}\s*,\s*(0[xX])?[0-9a-fA-F]{1,16}")
 
@@ -48,7 +48,7 @@ class ParrotText(Format):
     """One access in a line, `type pc address`, decimal. The type is checked to be a number and not interpreted."""
 
     summary = "text, type pc address in decimal"
-    suffixes = (".txt",)
+    common_suffixes = (".txt",)
     _LINE = re.compile(rb"\d+[ \t]+\d+[ \t]+\d+")
 
     def recognises(self, head: bytes) -> bool:

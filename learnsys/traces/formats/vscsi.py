@@ -17,8 +17,9 @@ _VERSIONS = {
     1: np.dtype([*_LENGTHS, *_COMMAND, *_TIMES]),
     2: np.dtype([*_COMMAND, *_LENGTHS, *_TIMES, ("response", "<u8")]),
 }
+_READS = (0x08, 0x28, 0xA8, 0x88)
 _WRITES = (0x0A, 0x2A, 0xAA, 0x8A)
-"""SCSI operation codes WRITE(6), (10), (12), (16)."""
+"""SCSI operation codes READ and WRITE of 6, 10, 12 and 16 bytes."""
 _TEST = 100
 
 
@@ -40,7 +41,11 @@ class Vscsi(Records):
     suffixes = (".vscsi", ".vscsitrace", ".vscsi1", ".vscsi2")
 
     def recognises(self, head: bytes) -> bool:
-        return _version(head) is not None
+        version = _version(head)
+        if version is None:
+            return False
+        commands = whole_records(head, _VERSIONS[version])["cmd"]
+        return bool(np.isin(commands, _READS + _WRITES).sum() * 2 > commands.size)
 
     def layout(self, source: Source) -> Layout:
         version = _version(source.peek(2**16))
