@@ -1,21 +1,16 @@
-"""The simulation driver of fully associative object caches: one policy or several, in memory or as a stream."""
+"""The simulation driver of fully associative object caches: a trace in memory, or a stream of chunks."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learnsys.envs.cache.accesses import NEVER, next_uses
-from learnsys.envs.cache.geometry import parse_bytes
+from learnsys.envs.cache.accesses import next_uses
 from learnsys.errors import InputError
 from learnsys.policies.cache.base import MAX_CHUNK, Chunk, ObjectPolicy
 from learnsys.policies.cache.registry import make_object_policy
-from learnsys.policies.cache.simulation import Result, Tally, part_of, summarise
 
 CHUNK = 2**22
 """accesses that a kernel gets at a time"""
@@ -58,16 +53,22 @@ class ObjectSimulation:
                 count as 1.
             next_use: absolute index of the next access to the same object or NEVER, int32 (n,), for a policy that
                 `needs_future`.
+
+        Raises:
+            InputError: ids that are not below `n_ids`, or next uses that are no indices.
         """
         hits = np.empty(ids.size, np.uint8)
         for start in range(0, ids.size, MAX_CHUNK):
             part = slice(start, start + MAX_CHUNK)
             line = np.ascontiguousarray(ids[part], np.int32)
+            future = _NONE if next_use is None else np.ascontiguousarray(next_use[part], np.int32)
+            _check_below(line, n_ids, "object ids")
+            _check_below(future, 2**31, "next uses")
             chunk = Chunk(
                 line=line,
                 row=_NONE,
                 pc=_NONE,
-                next_use=_NONE if next_use is None else np.ascontiguousarray(next_use[part], np.int32),
+                next_use=future,
                 start=self.position,
                 size=None if sizes is None else np.maximum(sizes[part], 1).astype(np.int64),
             )
@@ -77,8 +78,14 @@ class ObjectSimulation:
         return hits
 
 
+def _check_below(array: NDArray[np.int32], bound: int, what: str) -> None:
+    """Kernels do not check their indices, so that is done here, in one pass that negative numbers fail, too."""
+    if array.size and array.view(np.uint32).max() >= bound:
+        raise InputError(f"{what} are not between 0 and {bound}")
+
+
 def stream_objects(
-    policy: ObjectPolicy,
+    policy: ObjectPolicy | str,
     ids: NDArray[np.int32],
     n_ids: int,
     capacity: int,
@@ -94,8 +101,9 @@ def stream_objects(
     is read at a time; memory then holds the policy's state alone.
 
     Raises:
-        InputError: an impossible capacity, or a policy that needs the future without `next_use`.
+        InputError: an unknown policy, an impossible capacity, or one that needs the future without `next_use`.
     """
+    policy = make_object_policy(policy) if isinstance(policy, str) else policy
     if policy.needs_future and next_use is None:
         raise InputError(f"{policy.name} needs next uses", remedy="compute them with next_uses or a Spool")
     simulation = ObjectSimulation(policy, capacity, sized=sizes is not None, seed=seed)
@@ -110,7 +118,7 @@ def stream_objects(
 
 
 def simulate_objects(
-    policy: ObjectPolicy,
+    policy: ObjectPolicy | str,
     ids: NDArray[np.int32],
     n_ids: int,
     capacity: int,
@@ -122,14 +130,16 @@ def simulate_objects(
     """Whether each access hits a fully associative cache under `policy` that starts empty; uint8 (n,).
 
     Args:
+        policy: a policy, or its name in the registry.
         ids: dense object ids below `n_ids`, numbered by first appearance (`DenseIds`); int32 (n,).
         capacity: objects, or bytes if `sizes` are given.
         sizes: bytes of the object in each access, int (n,); Belady is a heuristic then.
         next_use: what `next_uses(ids, n_ids)` returns; computed here if the policy needs it and it is not given.
 
     Raises:
-        InputError: an impossible capacity, or a trace too long.
+        InputError: an unknown policy, an impossible capacity, or a trace too long.
     """
+    policy = make_object_policy(policy) if isinstance(policy, str) else policy
     if policy.needs_future and next_use is None:
         next_use = next_uses(np.ascontiguousarray(ids, np.int32), n_ids)
     hits = np.empty(ids.size, np.uint8)
@@ -138,103 +148,3 @@ def simulate_objects(
         hits[done : done + part.size] = part
         done += part.size
     return hits
-
-
-def object_capacity(text: str | int, n_objects: int, n_bytes: int | None = None) -> int:
-    """The capacity that `text` names: a number of objects (5000), a share of the distinct ones (10%), or a size.
-
-    Args:
-        n_objects: distinct objects in the trace.
-        n_bytes: their bytes, if sizes count; a share is then one of bytes, and sizes such as 64MiB are understood.
-
-    Raises:
-        InputError: none of these, or below 1.
-    """
-    words = str(text).strip()
-    whole = n_objects if n_bytes is None else n_bytes
-    try:
-        if words.endswith("%"):
-            capacity = int(whole * float(words[:-1]) / 100)
-        else:
-            capacity = int(words.replace("_", "")) if n_bytes is None else parse_bytes(words)
-    except (ValueError, OverflowError):
-        raise InputError(
-            f"{text!r} is no capacity of an object cache",
-            remedy="write a number of objects such as 5000, or a share such as 10%"
-            if n_bytes is None
-            else "write bytes such as 64MiB, or a share such as 10%",
-        ) from None
-    if capacity < 1:
-        raise InputError(f"a capacity of {text} holds nothing: the trace has {whole} in all", remedy="give more")
-    return capacity
-
-
-@dataclass(frozen=True)
-class ObjectResult(Result):
-    """How one policy did on the counted part of one object trace."""
-
-    byte_hit_rate: float = float("nan")
-    """bytes of the hits / bytes of all accesses; NaN where sizes do not count"""
-    note: str = ""
-    """what to know about the policy when sizes count"""
-
-
-def compare_objects(
-    policies: Mapping[str, ObjectPolicy],
-    ids: NDArray[np.int32],
-    n_ids: int,
-    capacity: int,
-    *,
-    sizes: NDArray[np.int64] | None = None,
-    next_use: NDArray[np.int32] | None = None,
-    window: tuple[float, float] = (0.0, 1.0),
-    seed: int = 0,
-    workers: int = 1,
-    finished: Callable[[str], None] = lambda name: None,
-) -> list[ObjectResult]:
-    """Simulate each of `policies` over the whole trace and count the hits in `window`, next to LRU and Belady.
-
-    Args:
-        policies: label -> policy. LRU and Belady are run in any case, for the normalised rate, under the labels
-            "lru" and "belady", which therefore nothing else may have.
-        ids, n_ids, capacity, sizes, next_use: as of `simulate_objects`.
-        window: the fractions of the trace between which hits are counted; before it the cache warms up.
-        workers: threads; the kernels release the interpreter.
-        finished: called with a label as its simulation ends.
-
-    Raises:
-        InputError: no accesses, an empty window, or an impossible capacity.
-    """
-    if ids.size == 0:
-        raise InputError("the trace holds no accesses")
-    if ids.size >= NEVER:
-        raise InputError(f"a trace of {ids.size} accesses is too long", remedy="split it below 2^31 - 1 accesses")
-    first, last = part_of(window, ids.size)
-    wanted = {**policies}
-    for bound in ("lru", "belady"):
-        wanted.setdefault(bound, make_object_policy(bound))
-    if next_use is None:
-        next_use = next_uses(np.ascontiguousarray(ids, np.int32), n_ids)
-    byte_rates: dict[str, float] = {}
-
-    def run(name: str, policy: ObjectPolicy) -> Tally:
-        before = time.thread_time()
-        hits = simulate_objects(policy, ids, n_ids, capacity, sizes=sizes, next_use=next_use, seed=seed)
-        seconds = time.thread_time() - before
-        if sizes is not None:
-            counted = np.asarray(sizes[first:last], np.float64)
-            byte_rates[name] = float(counted @ hits[first:last] / max(counted.sum(), 1))
-        finished(name)
-        return Tally.of(hits, first, last, seconds)
-
-    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        futures = {name: pool.submit(run, name, policy) for name, policy in wanted.items()}
-        tallies = {name: future.result() for name, future in futures.items()}
-    return [
-        ObjectResult(
-            **{field.name: getattr(result, field.name) for field in fields(Result)},
-            byte_hit_rate=byte_rates.get(result.policy, float("nan")),
-            note="" if sizes is None else policies[result.policy].sized_note,
-        )
-        for result in summarise(tallies, list(policies))
-    ]

@@ -39,6 +39,10 @@ OBJECT_POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     "clock": ("learnsys.policies.cache.objects.clock:Clock", {}),
     "sieve": ("learnsys.policies.cache.objects.sieve:Sieve", {}),
     "s3fifo": ("learnsys.policies.cache.objects.s3fifo:S3FIFO", {}),
+    "lfu": ("learnsys.policies.cache.objects.lfu:LFU", {}),
+    "arc": ("learnsys.policies.cache.objects.arc:ARC", {}),
+    "lirs": ("learnsys.policies.cache.objects.lirs:LIRS", {}),
+    "w_tinylfu": ("learnsys.policies.cache.objects.w_tinylfu:WTinyLFU", {}),
     "belady": ("learnsys.policies.cache.objects.belady:Belady", {}),
 }
 """The same for fully associative caches of objects."""

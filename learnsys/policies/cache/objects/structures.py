@@ -23,6 +23,10 @@ def push(queue, tail, end, item):
     return tail, end + 1
 
 
+# Lists are circular through their heads, which are the first nodes. `links[2 * node]` is the next older node (of a
+# head: the newest), `links[2 * node + 1]` the next newer one (of a head: the oldest); an empty list's head is both.
+
+
 @njit(["void(int32[::1], int64)"], cache=True, nogil=True, inline="always")
 def unlink(links, node):
     """Take `node` out of its list."""
@@ -32,12 +36,17 @@ def unlink(links, node):
 
 
 @njit(["void(int32[::1], int64, int64)"], cache=True, nogil=True, inline="always")
-def append(links, head, node):
-    """Make `node` the newest of the list `head`.
+def insert(links, older, node):
+    """Put `node`, which is in no list, into that of `older`, as the next newer one."""
+    newer = links[2 * older + 1]
+    links[2 * node], links[2 * node + 1] = older, newer
+    links[2 * older + 1] = node
+    links[2 * newer] = node
 
-    Lists are circular through their heads, which are the first nodes: `links[2 * node]` is the next older one (of
-    a head: the newest), `links[2 * node + 1]` the next newer one (of a head: the oldest).
-    """
+
+@njit(["void(int32[::1], int64, int64)"], cache=True, nogil=True, inline="always")
+def append(links, head, node):
+    """Make `node`, which is in no list, the newest of the list `head`."""
     newest = links[2 * head]
     links[2 * node], links[2 * node + 1] = newest, head
     links[2 * newest + 1] = node
