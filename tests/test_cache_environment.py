@@ -80,7 +80,8 @@ def test_ten_accesses_by_hand(reward, expected):
     env = CacheReplacementEnv(**TWO_WAYS, reward=reward)
     _, info = env.reset(seed=0)
     assert (info["hits"], info["accesses"], info["belady_action"]) == (0, 3, 1)
-    steps = play(env, lambda observation, info, actions=iter(ACTIONS): next(actions))
+    actions = iter(ACTIONS)
+    steps = play(env, lambda observation, info: next(actions))
     assert [reward for _, reward, _ in steps] == expected
     assert [info["belady_action"] for _, _, info in steps] == [1, 0, 0, 1, 0, 0]
     counts = [(info["hits"], info["accesses"]) for _, _, info in steps]
@@ -383,6 +384,17 @@ def test_kernels_are_compiled_once():
         play(CacheReplacementEnv(**TWO_WAYS, decide=decide, observation="both"), belady)
     for kernel in (decisions._step, observation_kernels.raw_kernel, observation_kernels.feature_kernel):
         assert len(kernel.signatures) == 1
+
+
+@pytest.mark.parametrize("observation", ["raw", "both"])
+def test_raw_words_do_not_break_ready_made_agents(observation):
+    """64-bit numbers are of no use to such a network, but they pass through it."""
+    from sb3_contrib import MaskablePPO
+
+    trace = Trace(address=random_trace(300).address + np.uint64(2**63), pc=random_trace(300).pc)
+    env = gym.make(ID, trace=trace, **SMALL, decide="access", observation=observation, history=2)
+    model = MaskablePPO("MultiInputPolicy", env, n_steps=32, batch_size=32, n_epochs=1, device="cpu").learn(64)
+    assert all(bool(parameter.isfinite().all()) for parameter in model.policy.parameters())
 
 
 def test_ppo_example(capsys, monkeypatch):

@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 import learnsys  # noqa: F401
 from learnsys.envs.cache.environment import CacheReplacementEnv
 from learnsys.errors import InputError
-from learnsys.testing.environments import allowed_action, assert_same
+from learnsys.testing.rollouts import allowed_action, assert_same
 from learnsys.traces.trace import Trace
 
 ID = "learnsys/CacheReplacement-v0"

@@ -68,7 +68,7 @@ def register(name: str, base: str, *, max_episode_steps: int | None = None, **ar
         if argument in arguments:
             arguments[argument] = _absolute(arguments[argument])
     limit = spec.max_episode_steps if max_episode_steps is None else max_episode_steps
-    changed = {"kwargs": {**spec.kwargs, **arguments}, "max_episode_steps": limit}
+    changed: dict[str, Any] = {"kwargs": {**spec.kwargs, **arguments}, "max_episode_steps": limit}
     try:
         name = get_env_id(*parse_env_id(name))
         new = replace(spec, id=name, **changed)

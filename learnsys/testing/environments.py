@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 from learnsys.errors import LearnsysError
+from learnsys.testing.rollouts import Subject, allowed_action, assert_same, play, play_vector
 
 HEADINGS = (
     *("Description", "Action Space", "Observation Space", "Rewards", "Starting State", "Episode End", "Arguments"),
@@ -42,47 +42,6 @@ class CheckResult:
     detail: str
     """why it failed or was skipped"""
     seconds: float
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The environment under test."""
-
-    id: str
-    arguments: dict[str, Any]
-    steps: int
-
-    def make(self, **arguments: Any) -> gym.Env[Any, Any]:
-        return gym.make(self.id, **{**self.arguments, **arguments})
-
-    def make_vec(self, mode: str | None, **options: Any) -> gym.vector.VectorEnv[Any, Any, Any]:
-        arguments = {**self.arguments, **options}
-        return gym.make_vec(self.id, num_envs=2, vectorization_mode=mode, **arguments)
-
-
-def allowed_action(mask: Any, space: spaces.Space[Any], rng: np.random.Generator) -> Any:
-    """A random action that `mask` allows (any action of `space` where there is no mask, or an empty one)."""
-    if mask is None or not np.any(mask):
-        space.seed(int(rng.integers(2**31)))
-        return space.sample()
-    return int(rng.choice(np.flatnonzero(mask)))
-
-
-def assert_same(one: Any, other: Any, where: str) -> None:
-    """Fail unless both are equal in structure, types of arrays and values; NaN equals NaN."""
-    assert type(one) is type(other), f"{where}: {type(one).__name__} and {type(other).__name__}"
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), f"{where}: keys {sorted(one)} and {sorted(other)}"
-        for key in one:
-            assert_same(one[key], other[key], f"{where}[{key!r}]")
-    elif isinstance(one, list | tuple) or (isinstance(one, np.ndarray) and one.dtype == object):
-        assert len(one) == len(other), f"{where}: {len(one)} and {len(other)} members"
-        for place, (mine, yours) in enumerate(zip(one, other, strict=True)):
-            assert_same(mine, yours, f"{where}[{place}]")
-    else:
-        if isinstance(one, np.ndarray):
-            assert one.dtype == other.dtype, f"{where}: {one.dtype} and {other.dtype}"
-        np.testing.assert_equal(one, other, err_msg=where)
 
 
 def gymnasium_checker(subject: Subject) -> None:
@@ -169,25 +128,11 @@ def masked_out_actions(subject: Subject) -> None:
     strict.close()
 
 
-def _play(env: gym.Env[Any, Any], steps: int, seed: int) -> Iterator[tuple[Any, ...]]:
-    """Transitions under random allowed actions, over as many episodes as it takes."""
-    rng = np.random.default_rng(seed)
-    observation, info = env.reset(seed=seed)
-    yield observation, info
-    for _ in range(steps):
-        transition = env.step(allowed_action(info.get("action_mask"), env.action_space, rng))
-        yield transition
-        info = transition[4]
-        if transition[2] or transition[3]:
-            observation, info = env.reset()
-            yield observation, info
-
-
 def determinism(subject: Subject) -> None:
     """Two copies with the same seed and actions return the same; a reset with the seed starts again."""
     one, other = subject.make(), subject.make()
     for seed in (3, 4, 3):
-        both = zip(_play(one, subject.steps, seed), _play(other, subject.steps, seed), strict=True)
+        both = zip(play(one, subject.steps, seed), play(other, subject.steps, seed), strict=True)
         for step, (first, second) in enumerate(both):
             assert_same(first, second, f"step {step}")
     one.close()
@@ -197,7 +142,7 @@ def determinism(subject: Subject) -> None:
 def pickling(subject: Subject) -> None:
     """A pickled environment goes on, in the middle of an episode, like the original."""
     env = subject.make()
-    transitions = _play(env, subject.steps, 5)
+    transitions = play(env, subject.steps, 5)
     info = next(transitions)[1]
     restored = pickle.loads(pickle.dumps(env))
     rng, again = np.random.default_rng(6), np.random.default_rng(6)
@@ -213,23 +158,11 @@ def pickling(subject: Subject) -> None:
     restored.close()
 
 
-def _play_vector(env: gym.vector.VectorEnv[Any, Any, Any], steps: int, seed: int) -> Iterator[tuple[Any, ...]]:
-    rng = np.random.default_rng(seed)
-    observation, info = env.reset(seed=seed)
-    yield observation, info
-    space: Any = env.single_action_space
-    for _ in range(steps):
-        masks = info.get("action_mask", [None] * env.num_envs)
-        transition = env.step(np.array([allowed_action(mask, space, rng) for mask in masks]))
-        yield transition
-        info = transition[4]
-
-
 def _agree(subject: Subject, mode: str | None, **options: Any) -> None:
     sync, other = subject.make_vec("sync"), subject.make_vec(mode, **options)
     try:
         assert isinstance(other.metadata.get("autoreset_mode"), AutoresetMode), "metadata lacks the autoreset mode"
-        both = zip(_play_vector(sync, subject.steps, 7), _play_vector(other, subject.steps, 7), strict=True)
+        both = zip(play_vector(sync, subject.steps, 7), play_vector(other, subject.steps, 7), strict=True)
         for step, (first, second) in enumerate(both):
             assert_same(first, second, f"step {step}")
     finally:

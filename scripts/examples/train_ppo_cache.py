@@ -25,7 +25,7 @@ from learnsys.envs.cache.observations import FeatureObservation
 
 ID = "learnsys/CacheReplacement-v0"
 SETS = 16
-CACHE = {
+CACHE: dict[str, Any] = {
     "trace": {"kind": "stream-hot", "n": 8000, "hot": 48, "share": 0.4},
     "capacity": "4KiB",
     "ways": 4,
@@ -36,7 +36,7 @@ CACHE = {
 
 def evaluate(model: PPO | MaskablePPO) -> dict[str, float]:
     """Hit rates of the model, LRU and Belady over the whole trace, all sets side by side."""
-    env = gym.make_vec(ID, num_envs=SETS, lanes="sets", **CACHE)
+    env: Any = gym.make_vec(ID, num_envs=SETS, lanes="sets", **CACHE)
     observation, info = env.reset(seed=0)
     accesses = np.zeros(SETS)
     rates = dict.fromkeys(("hit_rate", "lru_hit_rate", "belady_hit_rate"), np.zeros(SETS))

@@ -83,7 +83,8 @@ class CacheReplacementEnv(gym.Env[Any, Any]):
     - `episode_accesses`: accesses in an episode, None for all. `random_start`: start anywhere (needs it).
     - `decide`: "eviction" (each miss in a full set) or "access" (each access).
     - `allow_bypass`: a missed line may stay outside.
-    - `observation`, `history` (accesses of history, the one decided on included), `reward`: see above.
+    - `observation` and `reward`: see above. `history`: accesses of history that a named observation holds, the one
+      decided on included.
     - `strict`: raise on masked-out actions.
     - `render_mode`: "ansi" (text) or "rgb_array" (a picture of the set and of the hit rate).
 
@@ -165,12 +166,13 @@ class CacheReplacementEnv(gym.Env[Any, Any]):
             raise InputError(f"action {chosen} is masked out", remedy="choose one that info['action_mask'] allows")
         self._action[0] = chosen
         outcome = decisions.step(_ONLY_LANE, self._action)
-        self._ended = bool(decisions.time[0] < 0)
+        self._ended = decisions.time.item(0) < 0
         info = lane_info(decisions, 0)
-        info["invalid_action"] = bool(decisions.invalid[0])
+        info["invalid_action"] = decisions.invalid.item(0)
         if self._ended:
             info.update(final_numbers(decisions, 0))
-        return self._observe(), float(self.reward_function(outcome)[0]), self._ended, False, info
+        reward = float(self.reward_function(outcome)[0])
+        return self._observe(), reward, self._ended, False, info
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Allowed actions, bool (actions,); the form that sb3-contrib asks for."""
@@ -196,9 +198,9 @@ def lane_info(decisions: Decisions, lane: int) -> dict[str, Any]:
     """What `info` holds after `reset`."""
     return {
         "action_mask": decisions.mask[lane].copy(),
-        "belady_action": int(decisions.belady[lane]),
-        "hits": int(decisions.hits[lane]),
-        "accesses": int(decisions.seen[lane]),
+        "belady_action": decisions.belady.item(lane),
+        "hits": decisions.hits.item(lane),
+        "accesses": decisions.seen.item(lane),
     }
 
 

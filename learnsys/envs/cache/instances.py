@@ -251,7 +251,7 @@ def load_instances(
 def _prepare(
     source: TraceSource, geometry: CacheGeometry, kept: tuple[int, ...] | None, part: tuple[float, float]
 ) -> Accesses:
-    key = None
+    key: Any = None
     if isinstance(source, str | os.PathLike) and os.path.isfile(source):
         state = os.stat(source)
         key = os.path.abspath(source), state.st_mtime_ns, state.st_size, geometry, kept, part

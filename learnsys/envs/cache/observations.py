@@ -75,7 +75,7 @@ class RawObservation(ObservationFunction):
     def observe(self, decisions: Decisions) -> dict[str, NDArray[Any]]:
         d, instances = decisions, decisions.instances
         a, one, ways, back = instances.accesses, (d.lanes, 1), (d.lanes, d.ways), (d.lanes, self.history)
-        observation = {
+        observation: dict[str, NDArray[Any]] = {
             "pc": np.zeros(one, np.uint64),
             "address": np.zeros(one, np.uint64),
             "set": np.zeros(one, np.int32),
@@ -169,7 +169,11 @@ class FeatureObservation(ObservationFunction):
             lines,
             history,
         )
-        observation = {"access": access, "lines": lines.reshape(d.lanes, -1), "action_mask": d.mask.copy()}
+        observation: dict[str, NDArray[Any]] = {
+            "access": access,
+            "lines": lines.reshape(d.lanes, -1),
+            "action_mask": d.mask.copy(),
+        }
         if self.history:
             observation["history"] = history.reshape(d.lanes, -1)
         return observation

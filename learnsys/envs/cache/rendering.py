@@ -34,10 +34,8 @@ def _scene(decisions: Decisions, lane: int) -> _Scene:
     t, seen = int(d.time[lane]), int(d.seen[lane])
     rate = f"{int(d.hits[lane])} hits in {seen} accesses"
     if t < 0:
-        none = np.zeros(0, np.int64)
-        return _Scene(
-            f"the episode is over: {rate}", none, none.astype(np.uint64), none.astype(np.uint64), none, none, -1, -1
-        )
+        none, words = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+        return _Scene(f"the episode is over: {rate}", none, words, words, none, np.zeros(0), -1, -1)
     row, number = int(d.cache_row[lane]), a.line_number[a.line[t]]
     held = np.flatnonzero(d.tags[row] >= 0)
     last = d.touched[row, held]

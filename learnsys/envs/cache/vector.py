@@ -93,10 +93,10 @@ class CacheReplacementVectorEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
         if len(seeds) != self.num_envs:
             raise InputError(f"{len(seeds)} seeds for {self.num_envs} environments", remedy="give one for each")
         number = self._choose(options.get("trace"), bool(which.all()))
-        for lane in np.flatnonzero(which):
+        for lane in np.flatnonzero(which).tolist():
             if seeds[lane] is not None:
                 self._generators[lane] = seeding.np_random(seeds[lane])[0]
-            self._start(int(lane), number, options.get("start"))
+            self._start(lane, number, options.get("start"))
         self._ended[which] = False
         self._started = True
         return self._observe(), self._infos(which)
@@ -198,8 +198,14 @@ class CacheReplacementVectorEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
         return self._single.observation_function.observe(self.decisions)
 
     def _infos(self, which: NDArray[np.bool_]) -> dict[str, Any]:
-        d, infos = self.decisions, {}
-        columns = {"action_mask": d.mask, "belady_action": d.belady, "hits": d.hits, "accesses": d.seen}
+        d = self.decisions
+        infos: dict[str, Any] = {}
+        columns: dict[str, NDArray[Any]] = {
+            "action_mask": d.mask,
+            "belady_action": d.belady,
+            "hits": d.hits,
+            "accesses": d.seen,
+        }
         for name, column in columns.items():
             infos[name] = column.copy()
             infos[name][~which] = 0
