@@ -178,7 +178,7 @@ def test_convert_with_named_columns(tmp_path, capsys):
         (("inspect", "{}/bomb.lis", "--limit-bytes", "1MiB"), "grows to more than 1048576 bytes"),
         (("convert", "{}/bad.csv", "{}/out.parquet"), "bad.csv: line 2, field 1"),
         (("convert", "{}/good.csv", "{}/out.elf"), "has a name that tells no format that learnsys writes"),
-        (("convert", "{}/good.csv", "{}/good.csv/out.csv"), "Not a directory"),
+        (("convert", "{}/good.csv", "{}/good.csv/out.csv"), "File exists"),
         (("synth", "none", "{}/out.parquet"), "no synthetic trace is called 'none'"),
         (("synth", "zipf", "{}/out.parquet", "--set", "objects=many"), "is not a number"),
         (("synth", "zipf", "{}/out.parquet", "--set", "lines=3"), "zipf has no parameter 'lines'"),

@@ -15,6 +15,6 @@ def first_lines(head: bytes) -> list[bytes]:
 
 
 def lines_match(head: bytes, pattern: re.Pattern[bytes]) -> bool:
-    """Whether half of the first lines are in the pattern; a wrong one among them is for the reader to report."""
-    lines = first_lines(head)
-    return sum(bool(pattern.fullmatch(line)) for line in lines) * 2 >= len(lines)
+    """Whether the first line and half of those after it are in the pattern; a wrong one is for the reader to report."""
+    matches = [bool(pattern.fullmatch(line)) for line in first_lines(head)]
+    return matches[0] and sum(matches) * 2 >= len(matches)
