@@ -1,4 +1,4 @@
-"""Where an environment's instances come from: a generator, a file, a directory, a model, a function that makes models."""
+"""Where an environment's instances come from: a generator, files, a model, a function that makes models."""
 
 from __future__ import annotations
 

@@ -1,0 +1,124 @@
+"""The dual task of the ML4CO competition (NeurIPS 2021): its solver settings and its score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pyscipopt import Model
+
+from learnsys.envs.branching.integrals import Sampler, find_clock, objective_sense
+from learnsys.envs.branching.reward_arithmetic import RewardFunction
+from learnsys.errors import InputError
+from learnsys.runs import read_json
+
+DUAL_TASK_PARAMETERS: dict[str, Any] = {"heuristics/emphasis": "off", "estimation/restarts/restartpolicy": "n"}
+"""Primal heuristics and restarts are off; presolving and cuts stay on."""
+
+
+def bounds_beside(model: Model) -> tuple[float, float]:
+    """The initial primal and dual bound of an instance file, from the JSON file beside it (`item_1.json`).
+
+    Raises:
+        InputError: the instance is no file, or the JSON file lacks `primal_bound` or `dual_bound`.
+    """
+    file = Path((model.data or {}).get("instance", ""))
+    while file.suffix:
+        file = file.with_suffix("")
+    file = file.with_suffix(".json")
+    content = read_json(file)
+    try:
+        return float(content["primal_bound"]), float(content["dual_bound"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError("lacks the bounds", file=file, remedy="it needs primal_bound and dual_bound") from None
+
+
+class DualTaskScore(RewardFunction):
+    """The score of the dual task: the integral of the dual bound over the time limit, to be maximised.
+
+    For a minimisation it is the integral of max(dual bound, initial dual bound) from the first decision on: the root
+    node is free of charge, the time limit counts from there, and what is earned before is discarded. At the end of the
+    episode the final bound counts for the time that is left. For a maximisation it is the negative with min.
+
+    The initial primal bound is set as the objective limit. If that is the optimum, SCIP ends "infeasible" and reports
+    a dual bound of 1e20; so the dual bound is clipped at the initial primal bound. `report` tells both scores.
+
+    Args:
+        limit: seconds, or nodes with that clock.
+        bounds: from the model in stage PROBLEM to the initial primal and dual bound.
+        clock: "wall", or "nodes", which makes the score a function of the seed.
+    """
+
+    def __init__(
+        self,
+        limit: float = 900.0,
+        bounds: Callable[[Model], tuple[float, float]] = bounds_beside,
+        clock: str = "wall",
+    ) -> None:
+        if clock not in ("wall", "nodes") or not limit > 0:
+            raise InputError(f"a limit of {limit} {clock} is not possible", remedy="give seconds (wall) or nodes")
+        self.limit, self.bounds, self.clock = limit, bounds, clock
+        self._samplers: list[Sampler] = []
+        self._deadline: float | None = None
+        self._scores = [0.0, 0.0]
+
+    def before_reset(self, model: Model) -> None:
+        primal, dual = self.bounds(model)
+        sense = objective_sense(model)
+        model.setObjlimit(primal)
+
+        def raw(_: float, bound: float) -> float:
+            return max(bound, dual) if sense > 0 else -min(bound, dual)
+
+        def clipped(_: float, bound: float) -> float:
+            return min(raw(_, bound), sense * primal)
+
+        clock = find_clock(self.clock)
+        self._samplers = [Sampler(model, clock, False, True, height) for height in (clipped, raw)]
+        self._deadline = None
+        self._scores = [0.0, 0.0]
+
+    def extract(self, model: Model, done: bool) -> float:
+        gained = [sampler.take(model) for sampler in self._samplers]
+        if self._deadline is None:  # at the first decision
+            self._deadline = self._now(model) + self.limit
+            if not done:
+                self._set_limit(model)
+            return 0.0
+        if done:
+            left = max(self._deadline - self._now(model), 0.0)
+            gained = [gain + sampler.level * left for gain, sampler in zip(gained, self._samplers, strict=True)]
+        self._scores = [score + gain for score, gain in zip(self._scores, gained, strict=True)]
+        return gained[0]
+
+    def report(self) -> dict[str, float]:
+        """The score of the episode so far, with the dual bound clipped and as SCIP reports it."""
+        return {"dual_score": self._scores[0], "raw_dual_score": self._scores[1]}
+
+    def _now(self, model: Model) -> float:
+        """What SCIP compares with its limit."""
+        return model.getSolvingTime() if self.clock == "wall" else model.getNTotalNodes()
+
+    def _set_limit(self, model: Model) -> None:
+        if self.clock == "wall":
+            model.setParam("limits/time", self._deadline)
+        else:
+            model.setParam("limits/totalnodes", int(self._deadline or 0))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_samplers": []}
+
+
+def dual_task(
+    limit: float = 900.0, bounds: Callable[[Model], tuple[float, float]] = bounds_beside, clock: str = "wall"
+) -> dict[str, Any]:
+    """Arguments of `BranchingEnv` for the dual task: `BranchingEnv(instances, **dual_task())`.
+
+    The arguments are those of `DualTaskScore`.
+    """
+    return {
+        "pseudo_candidates": True,
+        "reward": DualTaskScore(limit, bounds, clock),
+        "scip_params": {**DUAL_TASK_PARAMETERS, "timing/clocktype": 2},
+    }

@@ -1,0 +1,1 @@
+"""Branching policies: one file each, one line each in `registry.POLICIES`."""
