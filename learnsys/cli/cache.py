@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from learnsys.policies.cache.simulation import Result
 
 DEFAULT = "lru,srrip,drrip,shippp,hawkeye,mockingjay,belady"
-DEFAULT_OBJECTS = "lru,fifo,clock,sieve,s3fifo,belady"
-COLUMNS = ("policy", "hit rate %", "normalised", "misses / LRU's", "M accesses/s")
+DEFAULT_OBJECTS = "lru,fifo,clock,sieve,s3fifo,arc,lirs,w_tinylfu,belady"
+COLUMNS = ("policy", "hit rate %", "normalised", "misses/LRU", "M/s")
 BYTE_COLUMNS = (*COLUMNS, "byte hit rate %")
 _BOUNDS = ("lru", "belady", "belady_bypass")
 _TIMES = ("seconds", "accesses_per_second")
@@ -134,14 +134,13 @@ def simulate(
 
 def table_row(result: Result) -> list[Any]:
     """One result as the row of a table for people, under `COLUMNS`, or under `BYTE_COLUMNS` where sizes count."""
-    byte_hit_rate = getattr(result, "byte_hit_rate", math.nan)
     return [
         result.policy,
         f"{100 * result.hit_rate:.2f}",
         "-" if math.isnan(result.normalised) else f"{result.normalised:+.3f}",
         "-" if math.isnan(result.misses_to_lru) else f"{result.misses_to_lru:.3f}",
         f"{result.accesses_per_second / 1e6:.2f}",
-        *([] if math.isnan(byte_hit_rate) else [f"{100 * byte_hit_rate:.2f}"]),
+        *([] if math.isnan(result.byte_hit_rate) else [f"{100 * result.byte_hit_rate:.2f}"]),
     ]
 
 
@@ -154,9 +153,7 @@ def plain_result(result: Result) -> dict[str, Any]:
 
 def results_csv(results: Mapping[str, list[Result]]) -> str:
     """Capacity -> results as one CSV table."""
-    columns: tuple[str, ...] = ("policy", "accesses", "hits", "hit_rate", "normalised", "misses_to_lru")
-    if any(hasattr(row, "byte_hit_rate") for rows in results.values() for row in rows):
-        columns += ("byte_hit_rate",)
+    columns = ("policy", "accesses", "hits", "hit_rate", "normalised", "misses_to_lru", "byte_hit_rate")
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["capacity", *columns])

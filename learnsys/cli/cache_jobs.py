@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from learnsys.cli.console import progress_bar
@@ -79,36 +80,42 @@ def simulate_sets(question: Question, spool: Spool) -> Answer:
 
 def simulate_objects(question: Question, spool: Spool) -> Answer:
     """Fully associative caches on a trace of objects."""
-    from learnsys.policies.cache.object_simulation import compare_objects, object_capacity
+    from learnsys.policies.cache.object_simulation import simulate_objects as run_objects
     from learnsys.policies.cache.registry import OBJECT_POLICIES, make_object_policy
+    from learnsys.policies.cache.simulation import part_of, summarise, sweep
 
     names = split(question.policies)
-    policies = {name: make_object_policy(name) for name in (OBJECT_POLICIES if names == ["all"] else names)}
-    distinct = spool.line_number.size
-    results: dict[str, list[Result]] = {}
+    names = list(OBJECT_POLICIES) if names == ["all"] else names
+    policies = {name: make_object_policy(name) for name in [*names, "lru", "belady"]}
+    window = parse_part(question.window or "0:1")
+    results = {}
     notes = []
     for size in question.capacities:
         sizes = None if question.uniform or size.isdecimal() else spool.size
-        capacity = object_capacity(size, distinct, None if sizes is None else spool.footprint())
-        with progress_bar(f"simulating {size}", len({*policies, "lru", "belady"})) as advance:
-            rows = compare_objects(
-                policies,
+        capacity = object_capacity(size, spool.line_number.size, None if sizes is None else spool.footprint())
+        jobs = {
+            name: partial(
+                run_objects,
+                policy,
                 spool.line,
-                distinct,
+                spool.line_number.size,
                 capacity,
                 sizes=sizes,
                 next_use=spool.next_use,
-                window=parse_part(question.window or "0:1"),
                 seed=question.seed,
-                workers=question.workers,
-                finished=_each(advance),
             )
-        results[size] = list(rows)
-        if sizes is not None:
-            notes += [f"{size}: {capacity:,} bytes.", *(f"{row.policy}: {row.note}" for row in rows if row.note)]
+            for name, policy in policies.items()
+        }
+        with progress_bar(f"simulating {size}", len(jobs)) as advance:
+            counted = part_of(window, spool.accesses)
+            tallies = sweep(jobs, *counted, workers=question.workers, sizes=sizes, finished=_each(advance))
+        results[size] = summarise(tallies, names)
+        if sizes is None:
+            notes.append(f"{size}: {capacity:,} of {spool.line_number.size:,} objects, all counted as equally large.")
         else:
-            notes.append(f"{size}: {capacity:,} of {distinct:,} objects, all counted as equally large.")
-    return Answer(results, parse_part(question.window or "0:1"), list(dict.fromkeys(notes)))
+            notes.append(f"{size}: {capacity:,} bytes.")
+            notes += [f"{name}: {policies[name].sized_note}" for name in names if policies[name].sized_note]
+    return Answer(results, window, list(dict.fromkeys(notes)))
 
 
 def parse_policies(text: str) -> dict[str, Any]:
@@ -145,6 +152,36 @@ def parse_part(text: str) -> tuple[float, float]:
     except ValueError:
         raise InputError(f"{text!r} is no part of a trace", remedy="give two fractions such as 0.9:1.0") from None
     return low, high
+
+
+def object_capacity(text: str, n_objects: int, n_bytes: int | None = None) -> int:
+    """The capacity that `text` names: objects (5000), a share of the distinct ones (10%), or bytes (64MiB).
+
+    Args:
+        n_bytes: bytes of all distinct objects, if sizes count; a share is then one of bytes.
+
+    Raises:
+        InputError: none of these, below 1, or bytes where sizes do not count.
+    """
+    from learnsys.envs.cache.geometry import parse_bytes
+
+    if text.endswith("%"):
+        try:
+            share = float(text[:-1]) / 100
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            raise InputError(f"{text!r} is no share of the objects", remedy="write it like 10%")
+        return max(1, int(share * (n_objects if n_bytes is None else n_bytes)))
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    capacity = parse_bytes(text)
+    if n_bytes is None:
+        raise InputError(
+            f"{text} cannot be compared with objects whose sizes do not count",
+            remedy="give a number of objects, or a share such as 10%",
+        )
+    return capacity
 
 
 def split(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -107,15 +108,19 @@ class Tally:
     over_time: list[float]
     seconds: float
     simulated: int
+    byte_hit_rate: float
 
     @classmethod
-    def of(cls, hits: NDArray[np.uint8], first: int, last: int, seconds: float) -> Tally:
-        """Count between two accesses of `hits` (n,)."""
+    def of(
+        cls, hits: NDArray[np.uint8], first: int, last: int, seconds: float, sizes: NDArray[np.int64] | None = None
+    ) -> Tally:
+        """Count between two accesses of `hits` (n,); `sizes` are the bytes of each access, int64 (n,)."""
         counted = hits[first:last]
         edges = np.linspace(0, counted.size, min(PARTS, counted.size) + 1).astype(np.int64)
         parts = np.add.reduceat(counted, edges[:-1], dtype=np.int64)
         over_time = (parts / np.diff(edges)).tolist()
-        return cls(int(parts.sum()), counted.size, over_time, seconds, hits.size)
+        byte_hit_rate = math.nan if sizes is None else float(np.average(counted, weights=np.maximum(sizes[first:last], 1)))
+        return cls(int(parts.sum()), counted.size, over_time, seconds, hits.size, byte_hit_rate)
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,8 @@ class Result:
     """CPU seconds for the whole trace, fitting left out"""
     accesses_per_second: float
     """accesses simulated in each CPU second"""
+    byte_hit_rate: float = math.nan
+    """bytes hit / bytes accessed; NaN where sizes do not count"""
 
 
 def summarise(tallies: Mapping[str, Tally], names: Sequence[str]) -> list[Result]:
@@ -153,10 +160,11 @@ def summarise(tallies: Mapping[str, Tally], names: Sequence[str]) -> list[Result
                 hits=tally.hits,
                 hit_rate=rate,
                 normalised=normalised_hit_rate(rate, lru, optimum),
-                misses_to_lru=(1 - rate) / (1 - lru) if lru < 1 else float("nan"),
+                misses_to_lru=(1 - rate) / (1 - lru) if lru < 1 else math.nan,
                 over_time=tally.over_time,
                 seconds=tally.seconds,
                 accesses_per_second=tally.simulated / max(tally.seconds, 1e-9),
+                byte_hit_rate=tally.byte_hit_rate,
             )
         )
     return results
@@ -241,6 +249,7 @@ def sweep(
     *,
     workers: int = 1,
     alone: Collection[str] = (),
+    sizes: NDArray[np.int64] | None = None,
     finished: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Tally]:
     """Run simulations in a pool of threads and count their hits from access `first` to `last`.
@@ -248,13 +257,14 @@ def sweep(
     Args:
         jobs: label -> what runs the whole trace and returns whether each access hits, uint8 (n,).
         alone: labels of jobs with threads of their own: they run one by one at the end, and all threads count.
+        sizes: bytes of the object in each access, int64 (n,), where they count.
         finished: called with a label as its job ends.
     """
 
     def run(name: str, clock: Callable[[], float]) -> Tally:
         before = clock()
         hits = jobs[name]()
-        tally = Tally.of(hits, first, last, clock() - before)
+        tally = Tally.of(hits, first, last, clock() - before, sizes)
         finished(name)
         return tally
 
