@@ -5,9 +5,10 @@ without any search for the library. Each function that the kernels need is regis
 kernels then call it as a Numba `ExternalFunction`, which, unlike a ctypes pointer, can be compiled into a kernel
 that is cached on disk and loaded by another process.
 
-Only exported functions are called and no structure is read, so the layout of SCIP's memory does not matter. What
-does matter are the signatures below; they are those of SCIP 10. With any other version, or where a symbol is
-missing, `available()` is False and everything that uses this module does its work through PySCIPOpt's own methods.
+Only exported functions are called, so the layout of SCIP's memory does not matter; of the one field that is read
+without a call, `place_of_int` measures the place, and the kernel checks what it finds there. What does matter are the
+signatures below; they are those of SCIP 10. With any other version, or where a symbol is missing, `available()` is
+False and everything that uses this module does its work through PySCIPOpt's own methods.
 """
 
 from __future__ import annotations
@@ -153,6 +154,24 @@ def function(name: str) -> Any:
     return types.ExternalFunction(name, result(*arguments))
 
 
+@functools.cache
+def place_of_int(name: str) -> int:
+    """Where in its structure the accessor `name` reads a C int, in bytes; -1 if it does more than to read one.
+
+    It is called on two blocks of integers that tell their own places.
+    """
+    if not available():
+        return -1
+    accessor = getattr(library(), name)
+    accessor.restype, accessor.argtypes = ctypes.c_int32, [ctypes.c_void_p]
+    size = 4096
+    places = []
+    for shift in (0, size):
+        block = (ctypes.c_int32 * (size // 4))(*range(shift, shift + size, 4))
+        places.append(accessor(ctypes.addressof(block)) - shift)
+    return places[0] if places[0] == places[1] and 0 <= places[0] < size else -1
+
+
 _pointer_of_capsule = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer_of_capsule.restype = ctypes.c_void_p
 _pointer_of_capsule.argtypes = [ctypes.py_object, ctypes.c_char_p]
@@ -180,6 +199,9 @@ def _load(element: types.Type, llvm_type: Any) -> Any:
 
 load_pointer = _load(types.intp, llvmlite.ir.IntType(8 * ctypes.sizeof(ctypes.c_void_p)))
 """`load_pointer(address, i)`: element i of the C array of pointers at `address`, in a kernel."""
+
+load_int = _load(types.int32, llvmlite.ir.IntType(32))
+"""`load_int(address, i)`: element i of the C array of ints at `address`, in a kernel."""
 
 load_real = _load(types.float64, llvmlite.ir.DoubleType())
 """`load_real(address, i)`: element i of the C array of doubles at `address`, in a kernel."""

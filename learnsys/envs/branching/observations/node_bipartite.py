@@ -104,12 +104,12 @@ class NodeBipartite:
                 return BipartiteObservation(variables, rows, *self._edges)
             if status == kernel.NO_LP:
                 return None
-        sizes = self._sizes
+        sizes, place = self._sizes, libscip.place_of_int("SCIPcolGetVarProbindex")
         while True:
             n, m, edges = sizes.tolist()
             variables, rows = np.empty((n, self._width)), np.empty((m, 5))
             edge_indices, edge_values = np.empty((2, edges), np.int64), np.empty(edges)
-            status = kernel.extract(scip, sizes, variables, rows, edge_indices, edge_values, self._objective)
+            status = kernel.extract(scip, sizes, variables, rows, edge_indices, edge_values, self._objective, place)
             if status == kernel.FILLED:
                 break
             if status == kernel.NO_LP:

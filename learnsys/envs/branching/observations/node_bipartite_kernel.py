@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from learnsys.envs.branching.libscip import LP_NOT_SOLVED, STAGE_SOLVING, function, load_pointer, load_real
+from learnsys.envs.branching.libscip import LP_NOT_SOLVED, STAGE_SOLVING, function, load_int, load_pointer, load_real
 
 SCIPcolGetAge = function("SCIPcolGetAge")
 SCIPcolGetBasisStatus = function("SCIPcolGetBasisStatus")
@@ -102,8 +102,9 @@ def _describe_column(scip, variable, out, j, objective_norm, ages, infinity, eps
     out[j, 11] = has_upper and abs(value - upper) <= epsilon
 
 
-@njit(["void(intp, float64[:, ::1], float64[::1])"], cache=True, nogil=True)
-def _fill_variables(scip, variables, objective):
+@njit(["int64(intp, float64[:, ::1], float64[::1], int64)"], cache=True, nogil=True)
+def _fill_variables(scip, variables, objective, place):
+    """Returns `place` if every column has its variable's index there (in bytes), else -1."""
     n, width = variables.shape
     pointers = SCIPgetVars(scip)
     norm = _objective_norm(scip)
@@ -125,6 +126,10 @@ def _fill_variables(scip, variables, objective):
                 variables[j, 14] = SCIPvarGetAvgSol(variable)
             else:
                 variables[j, 13] = variables[j, 14] = np.nan
+        if place >= 0 and (all_columns or SCIPvarGetStatus(variable) == COLUMN):
+            if load_int(SCIPvarGetCol(variable) + place, 0) != j:
+                place = -1
+    return place
 
 
 @njit(["void(intp, intp, float64, float64, float64, float64, float64[:, ::1], int64)"], cache=True, nogil=True)
@@ -137,24 +142,35 @@ def _describe_side(scip, row, side, scale, objective_norm, ages, out, r):
 
 
 @njit(
-    ["float64(intp, int64, int64, float64, float64[::1], int64[:, ::1], float64[::1])"],
+    ["float64(intp, intp, int64, int64, int64, float64, float64[::1], int64[:, ::1], float64[::1], int64)"],
     cache=True,
     nogil=True,
-    fastmath={"reassoc", "contract"},  # lets the sum be vectorised
 )
-def _scale(coefficients, begin, n, scale, objective, edge_indices, edge_values):
-    """Write the row's values from place `begin` on; returns their product with the normalised objective."""
-    total = 0.0
+def _fill_edges(columns, coefficients, begin, n, r, scale, objective, edge_indices, edge_values, place):
+    """Write the n edges of split row r from `begin` on; returns the row's product with the normalised objective."""
+    product = 0.0
+    if place >= 0:  # a call for each edge would take most of the time
+        for k in range(n):
+            j = load_int(load_pointer(columns, k) + place, 0)
+            value = load_real(coefficients, k) * scale
+            edge_indices[0, begin + k] = r
+            edge_indices[1, begin + k] = j
+            edge_values[begin + k] = value
+            product += value * objective[j]
+        return product
     for k in range(n):
+        j = SCIPcolGetVarProbindex(load_pointer(columns, k))
         value = load_real(coefficients, k) * scale
+        edge_indices[0, begin + k] = r
+        edge_indices[1, begin + k] = j
         edge_values[begin + k] = value
-        total += value * objective[edge_indices[1, begin + k]]
-    return total
+        product += value * objective[j]
+    return product
 
 
-@njit(["boolean(intp, int64[::1])"], cache=True, nogil=True)
-def _sizes(scip, sizes):
-    """Compare (variables, split rows, edges) with `sizes` and store them there; True if they are equal."""
+@njit(["int64(intp, int64[::1])"], cache=True, nogil=True)
+def _measure(scip, sizes):
+    """sizes <- (variables, split rows, edges); returns OTHER."""
     infinity = SCIPinfinity(scip)
     pointers = SCIPgetLPRows(scip)
     rows, edges = 0, 0
@@ -163,29 +179,28 @@ def _sizes(scip, sizes):
         sides = int(abs(SCIProwGetLhs(row)) < infinity) + int(abs(SCIProwGetRhs(row)) < infinity)
         rows += sides
         edges += sides * SCIProwGetNLPNonz(row)
-    n = SCIPgetNVars(scip)
-    same = sizes[0] == n and sizes[1] == rows and sizes[2] == edges
-    sizes[0], sizes[1], sizes[2] = n, rows, edges
-    return same
+    sizes[0], sizes[1], sizes[2] = SCIPgetNVars(scip), rows, edges
+    return OTHER
 
 
 @njit(
-    ["int64(intp, int64[::1], float64[:, ::1], float64[:, ::1], int64[:, ::1], float64[::1], float64[::1])"],
+    ["int64(intp, int64[::1], float64[:, ::1], float64[:, ::1], int64[:, ::1], float64[::1], float64[::1], int64)"],
     cache=True,
     nogil=True,
 )
-def extract(scip, sizes, variables, rows, edge_indices, edge_values, objective):
-    """Fill the whole observation if the arrays have its sizes; else only set `sizes`.
+def extract(scip, sizes, variables, rows, edge_indices, edge_values, objective, place):
+    """Fill the whole observation if the arrays have its sizes; else set `sizes` to what they must be.
 
     Args:
-        sizes: numbers of variables, split rows and edges that the arrays were made for.
+        sizes: numbers of variables, split rows and edges.
         objective: scratch (variables,).
+        place: where a column has its variable's index, in bytes, if that is known; it is checked. -1: not known.
     """
     if not _has_lp(scip):
         return NO_LP
-    if not _sizes(scip, sizes):
-        return OTHER
-    _fill_variables(scip, variables, objective)
+    if variables.shape[0] != SCIPgetNVars(scip):
+        return _measure(scip, sizes)
+    place = _fill_variables(scip, variables, objective, place)
     infinity = SCIPinfinity(scip)
     objective_norm = _objective_norm(scip)
     ages = 1.0 / (SCIPgetNLPs(scip) + 5.0)
@@ -201,16 +216,16 @@ def extract(scip, sizes, variables, rows, edge_indices, edge_values, objective):
             side = SCIProwGetLhs(row) if left else SCIProwGetRhs(row)
             if abs(side) >= infinity:
                 continue
+            if r == rows.shape[0] or e + n > edge_values.size:
+                return _measure(scip, sizes)
             signed = -scale if left else scale
             _describe_side(scip, row, side, signed, objective_norm, ages, rows, r)
-            for k in range(n):
-                edge_indices[1, e + k] = SCIPcolGetVarProbindex(load_pointer(columns, k))
-            for k in range(n):
-                edge_indices[0, e + k] = r
-            rows[r, 1] = _scale(coefficients, e, n, signed, objective, edge_indices, edge_values)
+            rows[r, 1] = _fill_edges(
+                columns, coefficients, e, n, r, signed, objective, edge_indices, edge_values, place
+            )
             r += 1
             e += n
-    return FILLED
+    return FILLED if r == rows.shape[0] and e == edge_values.size else _measure(scip, sizes)
 
 
 @njit(["boolean(intp, int64[::1], int32[::1], int32[:, ::1], float64[::1])"], cache=True, nogil=True)
