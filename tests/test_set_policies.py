@@ -125,14 +125,15 @@ def test_drrip_leaders_are_32_of_each():
     assert len(set((srrip // 64).tolist())) == len(set((brrip // 64).tolist())) == 32  # one in each group of 64
 
 
-@pytest.mark.parametrize(("sets", "samples"), [*product((1, 16, 256, 2048), (1, 32, 64, None))])
-def test_sampled_sets(sets, samples):
-    chosen = sampled_sets(sets, samples)
+@pytest.mark.parametrize(("sets", "samples", "seed"), [*product((1, 16, 256, 2048), (1, 32, 64, None), (0, 5))])
+def test_sampled_sets(sets, samples, seed):
+    chosen = sampled_sets(sets, samples, seed)
     assert chosen.sum() == (sets if samples is None else min(sets, samples))
     if samples and sets > samples:  # not all in one stretch, not all in one residue class
         index = np.flatnonzero(chosen)
         assert samples == 1 or np.ptp(index) > sets // 2
         assert samples == 1 or len(set((index % (sets // samples)).tolist())) > 1
+        assert any((chosen != sampled_sets(sets, samples, other)).any() for other in range(6, 12))
 
 
 def test_signatures_spread_and_fit():
@@ -141,6 +142,8 @@ def test_signatures_spread_and_fit():
     expected = 2048 * (1 - np.exp(-2))  # distinct values of 4096 random draws from 2048
     assert abs(len(set(many.tolist())) - expected) < 60
     assert np.array_equal(signatures(8192, 11)[:4096], many)
+    assert (signatures(4096, 11, 1) != many).mean() > 0.99
+    assert np.array_equal(signatures(2048, 11, kinds=2), many)
 
 
 def test_fit_sees_nothing_behind_its_part():

@@ -144,26 +144,26 @@ def extended(array: NDArray[Any], size: int, fill: int = 0) -> NDArray[Any]:
     return grown
 
 
-def sampled_sets(sets: int, samples: int | None) -> NDArray[np.uint8]:
+def sampled_sets(sets: int, samples: int | None, seed: int = 0) -> NDArray[np.uint8]:
     """Which of `sets` sets a policy learns from, uint8 (sets,): `samples` of them (a power of two), or all (None).
 
     Those whose low index bits equal their high ones, as hardware proposals choose them: spread over all sets, and
-    with no single stride that a program could fall into step with.
+    with no single stride that a program could fall into step with. Other seeds shift them.
     """
     chosen = sets if samples is None else min(samples, sets)
     if chosen < 1 or chosen & (chosen - 1):
         raise InputError(f"{chosen} sampled sets is no power of two", remedy="use 32 or 64")
-    index = np.arange(sets)
+    index = np.arange(sets) ^ (seed * 0x9E3779B1 >> 8) % sets
     low, high = index % (sets // chosen), index // chosen
     return (low == (high if chosen > 1 else 0)).astype(np.uint8)
 
 
-def signatures(n_pcs: int, bits: int, kinds: int = 1) -> NDArray[np.int32]:
+def signatures(n_pcs: int, bits: int, seed: int = 0, kinds: int = 1) -> NDArray[np.int32]:
     """A hash of `bits` bits for each dense program-counter id and kind of access, int32 (n_pcs * kinds,).
 
-    Place `pc * kinds + kind`. Hashed, since predictor tables in hardware have collisions.
+    Place `pc * kinds + kind`. Hashed, since predictor tables in hardware have collisions: which, depends on the seed.
     """
-    mixed = np.arange(n_pcs * kinds, dtype=np.uint32)
+    mixed = np.arange(n_pcs * kinds, dtype=np.uint32) ^ np.uint32(seed * 0x9E3779B1 % 2**32)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):  # the finaliser of MurmurHash3
         mixed = (mixed ^ (mixed >> np.uint32(shift))) * np.uint32(factor)
     return ((mixed ^ (mixed >> np.uint32(16))) & np.uint32(2**bits - 1)).astype(np.int32)

@@ -130,17 +130,19 @@ class Hawkeye(SetPolicy):
     name = "hawkeye"
 
     samples: int | None = None
-    """how many sets train the counters (a power of two; 64 in the paper); None means all"""
+    """how many sets train the counters (a power of two; 64 in the paper); None means all. Which ones, and how PCs are
+    hashed, depends on the simulation's seed"""
 
     def start(self, geometry: CacheGeometry, seed: int = 0) -> State:
         shape = (geometry.sets, geometry.ways)
         return {
+            "seed": np.array([seed]),
             "signature": np.zeros(0, np.int32),
             "tags": np.full(shape, -1, np.int32),
             "rrpv": np.full(shape, _FREE, np.uint8),
             "toucher": np.zeros(shape, np.int32),
             "counter": np.full(2**_SIGNATURE_BITS, _FRIENDLY, np.uint8),
-            "sampled": sampled_sets(geometry.sets, self.samples),
+            "sampled": sampled_sets(geometry.sets, self.samples, seed),
             "occupancy": np.zeros((geometry.sets, _QUANTA), np.uint8),
             "clock": np.zeros(geometry.sets, np.int32),
             "last": np.zeros(0, np.int32),
@@ -151,7 +153,7 @@ class Hawkeye(SetPolicy):
         state["last"] = extended(state["last"], n_lines, -1)
         state["last_toucher"] = extended(state["last_toucher"], n_lines)
         if state["signature"].size < n_pcs:
-            state["signature"] = signatures(2 * n_pcs, _SIGNATURE_BITS)
+            state["signature"] = signatures(2 * n_pcs, _SIGNATURE_BITS, int(state["seed"][0]))
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         predictor = ("signature", "tags", "rrpv", "toucher", "counter")

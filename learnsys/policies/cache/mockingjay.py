@@ -168,7 +168,8 @@ class Mockingjay(SetPolicy):
     name = "mockingjay"
 
     samples: int | None = None
-    """how many sets have a sampler (a power of two; 32 in the paper); None means all"""
+    """how many sets have a sampler (a power of two; 32 in the paper); None means all. Which ones, and how PCs are
+    hashed, depends on the simulation's seed"""
     bypass: bool = True
     """do not insert a line that is expected later than all residents"""
 
@@ -178,13 +179,14 @@ class Mockingjay(SetPolicy):
         if geometry.ways > 128:
             raise InputError(f"mockingjay cannot keep the times of {geometry.ways} ways", remedy="use at most 128")
         return {
+            "seed": np.array([seed]),
             "signature": np.zeros(0, np.int32),
             "tags": np.full(shape, -1, np.int32),
             "filled": np.zeros(geometry.sets, np.int32),
             "etr": np.zeros(shape, np.int8),
             "clock": np.full(geometry.sets, _GRANULARITY, np.uint8),
             "distance": np.full(2**_SIGNATURE_BITS, _UNTRAINED, np.int16),
-            "sampled": sampled_sets(geometry.sets, self.samples),
+            "sampled": sampled_sets(geometry.sets, self.samples, seed),
             "sample_line": np.full(sampler, -1, np.int32),
             "sample_signature": np.zeros(sampler, np.int32),
             "sample_stamp": np.zeros(sampler, np.int16),
@@ -193,7 +195,7 @@ class Mockingjay(SetPolicy):
 
     def grow(self, state: State, n_lines: int, n_pcs: int) -> None:
         if state["signature"].size < 2 * n_pcs:
-            state["signature"] = signatures(2 * n_pcs, _SIGNATURE_BITS, 2)
+            state["signature"] = signatures(2 * n_pcs, _SIGNATURE_BITS, int(state["seed"][0]), 2)
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         predictor = ("signature", "tags", "filled", "etr", "clock", "distance")

@@ -80,23 +80,24 @@ class SHiPPP(SetPolicy):
     name = "shippp"
 
     samples: int | None = 64
-    """how many sets train the counters; None means all"""
+    """how many sets train the counters; None means all. Which ones, and how PCs are hashed, depends on the seed"""
 
     def start(self, geometry: CacheGeometry, seed: int = 0) -> State:
         shape = (geometry.sets, geometry.ways)
         return {
+            "seed": np.array([seed]),
             "signature": np.zeros(0, np.int32),
             "tags": np.full(shape, -1, np.int32),
             "rrpv": np.full(shape, _FREE, np.uint8),
             "used": np.zeros(shape, np.uint8),
             "filler": np.zeros(shape, np.int32),
             "counter": np.ones(2**_SIGNATURE_BITS, np.uint8),
-            "sampled": sampled_sets(geometry.sets, self.samples),
+            "sampled": sampled_sets(geometry.sets, self.samples, seed),
         }
 
     def grow(self, state: State, n_lines: int, n_pcs: int) -> None:
         if state["signature"].size < n_pcs:
-            state["signature"] = signatures(2 * n_pcs, _SIGNATURE_BITS)
+            state["signature"] = signatures(2 * n_pcs, _SIGNATURE_BITS, int(state["seed"][0]))
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         names = ("signature", "tags", "rrpv", "used", "filler", "counter", "sampled")
