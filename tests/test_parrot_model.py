@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from learnsys.policies.cache.parrot.config import ModelConfig
-from learnsys.policies.cache.parrot.losses import LONGEST, LOSSES
+from learnsys.policies.cache.parrot.losses import LOSSES
 from learnsys.policies.cache.parrot.model import ParrotModel, choice
 
 GOLDEN = Path(__file__).with_name("golden") / "parrot_history30.npz"
@@ -72,7 +72,7 @@ def test_hidden_states_are_another_model(golden):
 @pytest.mark.parametrize("name", ["log_likelihood", "ndcg", "reuse_dist"])
 def test_authors_losses(golden, name):
     log_probability, reuse = (part[:, 40:].flatten(0, 1) for part in run(golden, "cell"))
-    distance = np.minimum(np.log10(-golden["belady_scores"][:, 40:]), LONGEST).reshape(120, 4)
+    distance = np.minimum(np.log10(-golden["belady_scores"][:, 40:]), 5.0).reshape(120, 4)
     present = torch.ones(120, 4, dtype=torch.bool)
     label = torch.zeros(120, dtype=torch.long)  # the record's lines are sorted
     loss = LOSSES[name](log_probability, reuse, torch.tensor(distance, dtype=torch.float32), label, present).mean()

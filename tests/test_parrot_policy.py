@@ -48,7 +48,8 @@ def one_at_a_time(policy, a, geometry):
     model, config = policy.model, policy.config
     cell = torch.nn.LSTMCell(2 * config.embedding, config.hidden)
     cell.load_state_dict({name.removesuffix("_l0"): value for name, value in model.lstm.state_dict().items()})
-    pcs, addresses = (torch.from_numpy(keys) for keys in policy.keys(a))
+    view = policy.view(a, geometry.sets * geometry.ways)
+    pcs, addresses = torch.from_numpy(view.pc), torch.from_numpy(view.line)
     h, c = torch.zeros(2, 1, config.hidden)
     history, sets = deque(maxlen=config.history), [[] for _ in range(geometry.sets)]
     hits, victims = np.zeros(len(a), np.uint8), []
@@ -96,7 +97,7 @@ def test_belady_decides_where_told():
 
     def roll(expert):
         stepper = Stepper(accesses, geometry.sets, geometry.ways, by_set=True)
-        victims = policy.roll_out(stepper, 0, n, expert=expert)
+        victims = policy.roll_out(policy.view(accesses, 16), stepper, 0, n, expert=expert)
         return stepper.hits, victims
 
     assert roll(np.ones(n, bool))[0].sum() == optimum.sum()
@@ -126,7 +127,8 @@ def test_replay_goes_where_the_roll_out_went():
     accesses = random_accesses(geometry)
     stepper = Stepper(accesses, geometry.sets, geometry.ways, by_set=True)
     n = len(accesses)
-    victims = random_policy(accesses).roll_out(stepper, 0, n)
+    policy = random_policy(accesses)
+    victims = policy.roll_out(policy.view(accesses, 16), stepper, 0, n)
     before = Stepper(accesses, geometry.sets, geometry.ways).state()
     seen, decision = np.empty((n, 4), np.int32), np.empty(n, np.bool_)
     replay(accesses.line, accesses.row, 0, victims, before["tags"], before["touched"], before["filled"], seen, decision)
@@ -140,7 +142,7 @@ def test_replay_goes_where_the_roll_out_went():
 def test_labels_by_hand():
     next_use = np.array([11, 110, NEVER, NEVER, 20_000_000], np.int32)
     touched = np.array([[0, 1, -1], [4, 3, 2], [4, 1, 0]], np.int32)
-    distance, victim = belady_labels(np.array([10, 10, 10]), touched, next_use)
+    distance, victim = belady_labels(np.array([10, 10, 10]), touched, next_use, 5.0)
     np.testing.assert_allclose(distance, [[0, 2, 0], [5, 5, 5], [5, 2, 0]], atol=1e-6)
     assert victim.tolist() == [1, 1, 0]  # of two lines never used again the lower way; 10^5 hides no order
 

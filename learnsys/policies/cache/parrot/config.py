@@ -34,10 +34,14 @@ class ModelConfig:
     attend_to: Literal["hidden", "cell"] = "hidden"
     """the LSTM's hidden states (paper) or its cell states (published code)"""
     line_features: bool = False
-    """add to a line's vector its last PC and its recency and reuse features, and score them directly too"""
+    """add its last PC and the features of its own past to a line's vector, and score those features directly too"""
+    direct: int = 32
+    """width of the two layers that score the features directly"""
+    evict_by: Literal["score", "reuse"] = "score"
+    """the head that chooses the victim: eviction scores, or the predicted reuse distance"""
 
     def __post_init__(self) -> None:
-        for name in ("embedding", "hidden", "history"):
+        for name in ("embedding", "hidden", "history", "direct"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1")
         if self.address_vocabulary < 2 or self.pc_vocabulary < 2:
@@ -52,6 +56,8 @@ class TrainingConfig:
 
     losses: tuple[Loss, ...] = ("ndcg", "reuse_dist")
     """summed without weights"""
+    longest: float = 5.0
+    """log10 of the longest reuse distance told apart"""
     decisions_only: bool = False
     """spend the loss on misses in full sets alone, not on every access"""
     learning_rate: float = 1e-3

@@ -11,7 +11,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from learnsys.envs.cache.accesses import NEVER
-from learnsys.policies.cache.parrot.losses import LONGEST
 
 
 @njit(
@@ -85,11 +84,11 @@ def keys_of(touched, ids, keys, out):
 
 
 def belady_labels(
-    times: NDArray[np.int64], touched: NDArray[np.int32], next_use: NDArray[np.int32]
+    times: NDArray[np.int64], touched: NDArray[np.int32], next_use: NDArray[np.int32], longest: float
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """`label` with its arrays made: distances (n, ways) and victims (n,)."""
     distance, victim = np.empty(touched.shape, np.float32), np.zeros(times.size, np.int64)
-    label(times, touched, next_use, np.float32(LONGEST), NEVER, distance, victim)
+    label(times, touched, next_use, np.float32(longest), NEVER, distance, victim)
     return distance, victim
 
 

@@ -51,9 +51,15 @@ class VocabularyEmbedder(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.empty(rows, width))
         nn.init.xavier_uniform_(self.table)
+        self._known: Tensor | None = None
+
+    def forget(self, share: float, generator: np.random.Generator) -> None:
+        """Read a random `share` of the ids as `UNKNOWN` until the next call: so the unknown row is trained."""
+        known = generator.random(self.table.shape[0]) >= share
+        self._known = torch.from_numpy(known).to(self.table.device) if share else None
 
     def forward(self, ids: Tensor) -> Tensor:
-        return nn.functional.embedding(ids, self.table)
+        return nn.functional.embedding(ids if self._known is None else ids * self._known[ids], self.table)
 
 
 class ByteEmbedder(nn.Module):
@@ -70,6 +76,9 @@ class ByteEmbedder(nn.Module):
         nn.init.xavier_uniform_(self.table)
         self.mix = nn.Linear(width, width)
         self.register_buffer("shifts", torch.arange(56, -8, -8), persistent=False)
+
+    def forget(self, share: float, generator: np.random.Generator) -> None:
+        """No value is unknown to this one."""
 
     def forward(self, values: Tensor) -> Tensor:
         digits = (values.unsqueeze(-1) >> self.shifts) & 255

@@ -2,7 +2,7 @@
 
 Every function takes and returns the same: `log_probability` and `predicted` and `distance` float32 (N, W), `label`
 int64 (N,), `present` bool (N, W) -> loss float32 (N,). W is the number of ways, padded ways are not `present`;
-`distance` is log10 of the accesses to a line's next use, at most `LONGEST`; `label` is Belady's victim; `predicted`
+`distance` is log10 of the accesses to a line's next use, up to a longest; `label` is Belady's victim; `predicted`
 is the model's guess of `distance`.
 """
 
@@ -12,9 +12,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-
-LONGEST = 5.0
-"""log10 of the longest reuse distance told apart; lines that are never used again have it too"""
 
 
 def log_likelihood(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from learnsys.policies.cache.parrot.config import ModelConfig
 from learnsys.policies.cache.parrot.embedders import ByteEmbedder, VocabularyEmbedder
+from learnsys.policies.cache.parrot.features import FEATURES
 
 Carry = tuple[Tensor, Tensor]
 """The LSTM's hidden and cell state, each (1, B, D)."""
@@ -38,6 +39,15 @@ class ParrotModel(nn.Module):
         nn.init.xavier_uniform_(self.attention)
         self.evict = nn.Linear(2 * hidden, 1)
         self.reuse = nn.Linear(2 * hidden, 1)
+        if config.line_features:
+            self.line = nn.Linear(width + FEATURES, width)
+            self.direct = nn.Sequential(
+                nn.Linear(FEATURES, config.direct),
+                nn.ReLU(),
+                nn.Linear(config.direct, config.direct),
+                nn.ReLU(),
+                nn.Linear(config.direct, 2),
+            )
         self.register_buffer("positions", _positions(config.history, hidden), persistent=False)
 
     def states(self, pc: Tensor, address: Tensor, carry: Carry | None = None) -> tuple[Tensor, Carry]:
@@ -51,11 +61,11 @@ class ParrotModel(nn.Module):
 
     def _cells(self, inputs: Tensor, hidden: Tensor, first: Carry) -> Tensor:
         """The cell states, which nn.LSTM keeps to itself: c_t = f_t c_{t-1} + i_t g_t, the gates from h_{t-1}."""
-        lstm = self.lstm
         before = torch.cat((first[0].transpose(0, 1), hidden[:, :-1]), 1)
         wide = 3 * self.config.hidden  # input, forget and cell gate; the output gate does not touch c
-        weight = torch.cat((lstm.weight_ih_l0[:wide], lstm.weight_hh_l0[:wide]), 1)
-        bias = lstm.bias_ih_l0[:wide] + lstm.bias_hh_l0[:wide]
+        weight_ih, weight_hh, bias_ih, bias_hh = self.lstm.all_weights[0]
+        weight = torch.cat((weight_ih[:wide], weight_hh[:wide]), 1)
+        bias = bias_ih[:wide] + bias_hh[:wide]
         gates = nn.functional.linear(torch.cat((inputs, before), -1), weight, bias)
         enter, forget, candidate = gates.chunk(3, -1)
         gain = (enter.sigmoid() * candidate.tanh()).unbind(1)
@@ -71,17 +81,23 @@ class ParrotModel(nn.Module):
         heads = torch.cat((self.evict.weight[:, :hidden], self.reuse.weight[:, :hidden]))
         return nn.functional.linear(states, torch.cat((self.attention, heads)))
 
-    def lines(self, address: Tensor) -> Tensor:
-        """Vectors of lines, (..., E)."""
-        return self.address(address)
+    def lines(self, address: Tensor, pc: Tensor | None = None, features: Tensor | None = None) -> Tensor:
+        """Vectors of lines, (..., E), of their numbers, their last PCs and their features."""
+        vectors = self.address(address)
+        if pc is None or features is None:
+            return vectors
+        return vectors + self.line(torch.cat((self.pc(pc), features), -1))
 
-    def attend(self, lines: Tensor, memory: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def attend(
+        self, lines: Tensor, memory: Tensor, valid: Tensor | None = None, features: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Eviction scores and predicted log10 reuse distances (equations 3 to 6 of the paper), each (B, S, L).
 
         Args:
             lines: vectors, (B, S, L, E).
             memory: of S + H - 1 consecutive accesses, (B, S + H - 1, M); decision s attends to rows s to s + H - 1.
             valid: which rows decision s may see, bool (B, S, H); without it all.
+            features: of the lines, (B, S, L, F), scored directly on top.
         """
         batch, decisions, ways, width = lines.shape
         history = self.config.history
@@ -97,6 +113,8 @@ class ParrotModel(nn.Module):
         places = self.positions @ torch.cat((self.evict.weight[:, hidden:], self.reuse.weight[:, hidden:])).T
         values = memory[..., width:].unfold(1, history, 1).transpose(-1, -2) + places
         both = torch.softmax(windows, -1) @ values
+        if features is not None:
+            both = both + self.direct(features)
         return both[..., 0] + self.evict.bias, both[..., 1] + self.reuse.bias
 
 
@@ -105,7 +123,7 @@ def choice(scores: Tensor, present: Tensor) -> Tensor:
     return torch.log_softmax(scores.masked_fill(~present, -1e9), -1)
 
 
-def _embedder(kind: str, rows: int, width: int) -> nn.Module:
+def _embedder(kind: str, rows: int, width: int) -> ByteEmbedder | VocabularyEmbedder:
     return ByteEmbedder(width) if kind == "byte" else VocabularyEmbedder(rows, width)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from learnsys.imitation import Arrays, Report, load_arrays, save_arrays, silent
 from learnsys.policies.cache.parrot.config import ModelConfig
 from learnsys.policies.cache.parrot.data import line_keys
 from learnsys.policies.cache.parrot.embedders import Vocabulary
+from learnsys.policies.cache.parrot.features import line_features, past_of
 from learnsys.policies.cache.parrot.model import Carry, ParrotModel
 from learnsys.runs import read_json
 
@@ -29,6 +30,19 @@ CHUNK = 2**17
 """accesses whose memory is held at a time in a roll-out"""
 BLOCK = 2**13
 """accesses in one pass of the LSTM"""
+
+
+@dataclass(frozen=True)
+class View:
+    """A trace as a policy reads it."""
+
+    accesses: Accesses
+    pc: NDArray[np.int64]
+    """what the PC embedder reads for each dense PC id, (n_pcs,)"""
+    line: NDArray[np.int64]
+    """what the address embedder reads for each dense line id, (n_lines,)"""
+    past: NDArray[np.float32] | None
+    """the features of each access, (n, PAST), if the network wants them"""
 
 
 class ParrotPolicy:
@@ -50,17 +64,20 @@ class ParrotPolicy:
         self.device = torch.device(device)
         self.model = ParrotModel(config).to(self.device)
 
-    def keys(self, accesses: Accesses) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What the network reads for each dense PC id (n_pcs,) and each dense line id (n_lines,)."""
+    def view(self, accesses: Accesses, cache_lines: int) -> View:
+        """`accesses` as this policy reads them, for a cache of that many lines."""
         pc, line = accesses.pc_value, accesses.line_number
-        return (
+        return View(
+            accesses,
             pc.astype(np.int64) if self.config.pc_embedder == "byte" else self.pcs.lookup(pc),
             line.astype(np.int64) if self.config.address_embedder == "byte" else self.addresses.lookup(line),
+            past_of(accesses, cache_lines) if self.config.line_features else None,
         )
 
     @torch.inference_mode()
     def roll_out(
         self,
+        view: View,
         stepper: Stepper,
         start: int,
         stop: int,
@@ -75,14 +92,14 @@ class ParrotPolicy:
         one batch of decisions.
 
         Args:
+            view: the stepper's accesses.
             stepper: with one lane for each set, standing at `start`.
             expert: for each access of the stretch, whether Belady decides there, bool (stop - start,).
         """
-        a = stepper.accesses
+        a = view.accesses
         victims = np.full(stop - start, -1, np.int8)
         alone = expert is not None and bool(expert.all())
-        keys = self.keys(a)
-        for first, last, memory in self._memories(a, keys, start, stop, alone):
+        for first, last, memory in self._memories(view, start, stop, alone):
             while (lanes := stepper.advance(last)).size:
                 t = stepper.pending(lanes)
                 touched = stepper.touched[a.row[t]]
@@ -91,16 +108,14 @@ class ParrotPolicy:
                 ways[by_expert] = a.next_use[touched[by_expert]].argmax(1)
                 if not by_expert.all():
                     free = ~by_expert
-                    scores, _ = self.scores(a, keys, memory, t[free] - first, touched[free], t[free])
-                    ways[free] = scores.argmax(1).numpy(force=True)
+                    both = self.scores(view, memory, t[free] - first, touched[free], t[free])
+                    ways[free] = both[self.config.evict_by == "reuse"].argmax(1).numpy(force=True)
                 stepper.evict(lanes, ways)
                 victims[t - start] = ways
             report("roll-out", last - start, stop - start)
         return victims
 
-    def _memories(
-        self, a: Accesses, keys: tuple[NDArray[np.int64], NDArray[np.int64]], start: int, stop: int, skip: bool
-    ) -> Iterator[tuple[int, int, Tensor]]:
+    def _memories(self, view: View, start: int, stop: int, skip: bool) -> Iterator[tuple[int, int, Tensor]]:
         """For each chunk: the access of the memory's first row, the chunk's end, and the memory, (rows, M).
 
         The rows begin up to H - 1 accesses before the chunk. `skip` computes nothing.
@@ -120,7 +135,7 @@ class ParrotPolicy:
                 part = slice(low, min(low + BLOCK, end))
                 pc, address = (
                     torch.from_numpy(table[ids[part]]).to(self.device).unsqueeze(0)
-                    for table, ids in zip(keys, (a.pc, a.line), strict=True)
+                    for table, ids in ((view.pc, view.accesses.pc), (view.line, view.accesses.line))
                 )
                 states, carry = self.model.states(pc, address, carry)
                 memory[at : at + pc.shape[1]] = self.model.memory(states[0])
@@ -130,8 +145,7 @@ class ParrotPolicy:
 
     def scores(
         self,
-        a: Accesses,
-        keys: tuple[NDArray[np.int64], NDArray[np.int64]],
+        view: View,
         memory: Tensor,
         rows: NDArray[np.int64],
         touched: NDArray[np.int32],
@@ -149,14 +163,26 @@ class ParrotPolicy:
         valid = None
         if (rows < history - 1).any():  # the first accesses of all have a shorter history
             valid = torch.from_numpy(first[:, None] + np.arange(history) <= rows[:, None]).to(self.device).unsqueeze(1)
-        lines = torch.from_numpy(line_keys(touched, a.line, keys[1])).to(self.device)
-        scores, reuse = self.model.attend(self.model.lines(lines).unsqueeze(1), windows, valid)
+        vectors, features = self.lines(view, times, touched)
+        scores, reuse = self.model.attend(
+            vectors.unsqueeze(1), windows, valid, None if features is None else features.unsqueeze(1)
+        )
         return scores[:, 0], reuse[:, 0]
+
+    def lines(self, view: View, times: NDArray[np.int64], touched: NDArray[np.int32]) -> tuple[Tensor, Tensor | None]:
+        """Vectors (n, ways, E) and features (n, ways, F) of the lines of sets `touched` (n, ways) at `times` (n,)."""
+        a = view.accesses
+        address = torch.from_numpy(line_keys(touched, a.line, view.line)).to(self.device)
+        if view.past is None:
+            return self.model.lines(address), None
+        pc = torch.from_numpy(line_keys(touched, a.pc, view.pc)).to(self.device)
+        features = torch.from_numpy(line_features(times, touched, view.past)).to(self.device)
+        return self.model.lines(address, pc, features), features
 
     def simulate(self, accesses: Accesses, geometry: CacheGeometry, seed: int = 0) -> NDArray[np.uint8]:
         """Whether each access hits a cache under this policy that starts empty; uint8 (n,). `seed` changes nothing."""
         stepper = Stepper(accesses, geometry.sets, geometry.ways, by_set=True)
-        self.roll_out(stepper, 0, len(accesses))
+        self.roll_out(self.view(accesses, geometry.sets * geometry.ways), stepper, 0, len(accesses))
         return stepper.hits
 
     def weights(self) -> Arrays:

@@ -20,7 +20,7 @@ from learnsys.envs.cache.stepper import Stepper
 from learnsys.errors import InputError, LearnsysError
 from learnsys.imitation import Arrays, Report, imitate, silent
 from learnsys.policies.cache.parrot.config import ParrotConfig, TrainingConfig
-from learnsys.policies.cache.parrot.data import belady_labels, line_keys, replay
+from learnsys.policies.cache.parrot.data import belady_labels, replay
 from learnsys.policies.cache.parrot.embedders import Vocabulary
 from learnsys.policies.cache.parrot.losses import LOSSES
 from learnsys.policies.cache.parrot.model import choice
@@ -79,7 +79,7 @@ class ParrotTask:
         addresses = Vocabulary.build(a.line_number, np.bincount(a.line), config.model.address_vocabulary)
         torch.manual_seed(seed)
         self.policy = ParrotPolicy(config.model, pcs, addresses, device)
-        self._keys = self.policy.keys(a)
+        self._views = [self.policy.view(part, geometry.sets * geometry.ways) for part in (a, split.seen)]
         self._optimise()
         self._warm: dict[str, NDArray] | None = None
         self.bounds = bounds(split.seen, len(a), geometry)
@@ -102,7 +102,7 @@ class ParrotTask:
         stop = min(start + self.config.training.collect, n)
         before = {name: array.copy() for name, array in self._stepper.state().items()}
         coin = np.random.default_rng([self.seed, number, 0]).random(stop - start) < expert_share
-        victims = self.policy.roll_out(self._stepper, start, stop, expert=coin, report=report)
+        victims = self.policy.roll_out(self._views[0], self._stepper, start, stop, expert=coin, report=report)
         seen = np.empty((stop - start, self.geometry.ways), np.int32)
         decision = np.empty(stop - start, np.bool_)
         a = self.split.train
@@ -135,6 +135,8 @@ class ParrotTask:
             sums["accuracy"] += accuracy
             report("fit", step + 1, training.steps)
         model.eval()
+        for embedder in (model.pc, model.address):
+            embedder.forget(0.0, generator)
         return {name: value / training.steps for name, value in sums.items()}
 
     def _sequences(self, parts: Sequence[Arrays], generator: np.random.Generator) -> NDArray[np.int64]:
@@ -157,29 +159,35 @@ class ParrotTask:
     ) -> tuple[Tensor, float]:
         """Mean loss of sequences (part, offset), (B, 2), and how often Belady's victim came first at decisions."""
         a, training, policy, model = self.split.train, self.config.training, self.policy, self.policy.model
-        warm, ways = training.warm_up, self.geometry.ways
+        warm = training.warm_up
         spread = np.arange(training.sequence)
         offset = batch[:, 1:] + spread
         times = np.concatenate([parts[p]["start"] for p in batch[:, 0]])[:, None] + offset
         seen = np.concatenate([parts[p]["seen"][o + warm : o + training.sequence] for p, o in batch])
         decision = np.concatenate([parts[p]["decision"][o + warm : o + training.sequence] for p, o in batch])
-        known = [_forget(keys, training.unknown, generator) for keys in self._keys]
+        view = self._views[0]
+        for embedder in (model.pc, model.address):
+            embedder.forget(training.unknown, generator)
         pc, address = (
-            torch.from_numpy(keys[ids[times]]).to(policy.device)
-            for keys, ids in zip(known, (a.pc, a.line), strict=True)
+            torch.from_numpy(keys[ids[times]]).to(policy.device) for keys, ids in ((view.pc, a.pc), (view.line, a.line))
         )
         memory = model.memory(model.states(pc, address)[0])[:, warm - self.config.model.history + 1 :]
-        lines = model.lines(torch.from_numpy(line_keys(seen, a.line, known[1])).to(policy.device))
-        shape = (len(batch), training.sequence - warm, ways)
-        scores, reuse = (part.flatten(0, 1) for part in model.attend(lines.view(*shape, -1), memory))
-        distance, victim = belady_labels(times[:, warm:].reshape(-1), seen, a.next_use)
+        decided = times[:, warm:].reshape(-1)
+        vectors, features = policy.lines(view, decided, seen)
+        shape = (len(batch), -1)
+        scores, reuse = model.attend(
+            vectors.unflatten(0, shape), memory, features=None if features is None else features.unflatten(0, shape)
+        )
+        scores, reuse = scores.flatten(0, 1), reuse.flatten(0, 1)
+        distance, victim = belady_labels(decided, seen, a.next_use, training.longest)
         present = torch.from_numpy(seen >= 0).to(policy.device)
         target = torch.from_numpy(victim).to(policy.device)
         log_probability = choice(scores, present)
         arguments = (log_probability, reuse, torch.from_numpy(distance).to(policy.device), target, present)
         rows = torch.stack([LOSSES[name](*arguments) for name in training.losses]).sum(0)
         counted = torch.from_numpy(decision).to(policy.device)
-        right = (log_probability.detach().argmax(1) == target)[counted]
+        best = (scores, reuse)[self.config.model.evict_by == "reuse"].detach().masked_fill(~present, -1e9).argmax(1)
+        right = (best == target)[counted]
         accuracy = float(right.float().mean()) if len(right) else 0.0
         return (rows[counted].sum() / max(1, len(right)) if training.decisions_only else rows.mean()), accuracy
 
@@ -193,7 +201,7 @@ class ParrotTask:
                 stepper.evict(lanes, stepper.touched[a.row[stepper.pending(lanes)]].argmin(1))
             self._warm = {name: array.copy() for name, array in stepper.state().items()}
         stepper.restore(self._warm)
-        self.policy.roll_out(stepper, begin, len(a), report=report)
+        self.policy.roll_out(self._views[1], stepper, begin, len(a), report=report)
         rate = float(stepper.hits[start:].mean())
         return {"reward": rate, "hit_rate": rate, "normalised": normalised_hit_rate(rate, *self.bounds)}
 
@@ -226,11 +234,6 @@ def _learning_rate(training: TrainingConfig, done: float) -> float:
     """The learning rate after a share `done` of all steps."""
     low, high = training.final_learning_rate, training.learning_rate
     return low + (high - low) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _forget(keys: NDArray[np.int64], share: float, generator: np.random.Generator) -> NDArray[np.int64]:
-    """`keys` with a random `share` of the vocabulary made unknown."""
-    return keys * (generator.random(keys.size) >= share) if share else keys
 
 
 def train_parrot(
