@@ -12,6 +12,7 @@ import pytest
 from learnsys.cli import main
 from learnsys.errors import InputError
 from learnsys.traces import Trace, read_trace, write_trace
+from learnsys.traces.formats import FORMATS
 from learnsys.traces.profile import profile
 from learnsys.traces.synthetic import KINDS, synthesize
 
@@ -194,6 +195,14 @@ def test_mistakes_end_with_one_line_and_code_2(arguments, message, tmp_path, cap
     assert code == 2 and not out
     assert err.startswith("learnsys: ") and message in err and err.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_formats(capsys):
+    found = json.loads(run(capsys, "trace", "formats", "--json")[1])
+    assert [each["name"] for each in found] == list(FORMATS)
+    assert [each["name"] for each in found if each["written"]] == ["parquet", "parrot", "oraclegeneral"]
+    assert all(each["what"] and each["suffixes"] for each in found)
+    assert ".champsimtrace" in run(capsys, "trace", "formats")[1]
 
 
 def test_as_a_program(tmp_path):

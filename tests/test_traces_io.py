@@ -405,6 +405,8 @@ def test_a_pipe_is_read_once(tmp_path):
     reader = open_trace(path, filter=None)
     assert reader.format == "lackey" and [len(chunk) for chunk in reader.chunks(2)] == [2, 1]
     writer.join()
+    with pytest.raises(InputError, match="can be read only once"):
+        next(reader.chunks(2))
 
 
 def test_samples():

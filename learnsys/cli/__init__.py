@@ -13,6 +13,7 @@ COMMANDS: dict[tuple[str, str], tuple[str, str]] = {
     ("trace", "inspect"): ("learnsys.cli.trace:inspect", "what a trace holds, and its LRU curve"),
     ("trace", "convert"): ("learnsys.cli.trace:convert", "convert a trace to another format"),
     ("trace", "synth"): ("learnsys.cli.trace:synth", "write a synthetic trace"),
+    ("trace", "formats"): ("learnsys.cli.trace:formats", "the trace formats"),
     ("cache", "simulate"): ("learnsys.cli.cache:simulate", "hit rates of policies on a trace"),
     ("cache", "train"): ("learnsys.cli.cache_train:train", "train a policy to imitate Belady on a trace"),
     ("env", "list"): ("learnsys.cli.env:list_environments", "the registered environments"),

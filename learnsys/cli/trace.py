@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import dropwhile
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from learnsys.cli.console import print_json, progress_bar
+from learnsys.cli.trace_view import print_plain_table, show_profile
 from learnsys.errors import InputError
 from learnsys.traces import Trace, TraceReader, open_trace, write_trace
 from learnsys.traces.streams import DEFAULT_LIMIT
@@ -96,7 +96,7 @@ def inspect(file: TraceFile, *, reading: Flat = Reading(), line_size: int = 64, 
     if json:
         print_json({**about, **found})
     else:
-        _show(about, found)
+        show_profile(about, found)
     return 0
 
 
@@ -152,6 +152,41 @@ def synth(
     return 0
 
 
+def formats(json: bool = False) -> int:
+    """List the trace formats.
+
+    Args:
+        json: print JSON instead of a table.
+    """
+    from learnsys.traces.formats import FORMATS, make_format
+
+    known = [make_format(name) for name in FORMATS]
+    if json:
+        print_json(
+            [
+                {
+                    "name": each.name,
+                    "what": each.summary,
+                    "suffixes": [*each.suffixes, *each.common_suffixes],
+                    "written": each.writable,
+                }
+                for each in known
+            ]
+        )
+        return 0
+    rows = [
+        (each.name, each.summary, " ".join([*each.suffixes, *each.common_suffixes]), "yes" if each.writable else "")
+        for each in known
+    ]
+    print_plain_table(
+        "Trace formats; all but parquet also as .gz, .xz and .zst",
+        ("name", "what", "suffixes", "written"),
+        "llll",
+        rows,
+    )
+    return 0
+
+
 def _pairs(entries: Sequence[str], option: str) -> dict[str, str]:
     """NAME=VALUE entries of an option."""
     pairs = {}
@@ -184,94 +219,3 @@ def _write(chunks: Iterable[Trace], out: Path, to: str | None, notes: dict[str, 
         print_json({"file": str(out), "accesses": count, "bytes": out.stat().st_size})
     else:
         print(f"{out}: {count:,} accesses, {out.stat().st_size:,} bytes")
-
-
-def _show(about: dict[str, Any], found: dict[str, Any]) -> None:
-    unit = "object" if found["objects"] else "line"
-    total = found["accesses"]
-    rows = [
-        ("format", about["format"] + (f", {about['compression']}" if about["compression"] else "")),
-        ("file size", f"{about['bytes']:,} bytes ({about['bytes'] / total:.2f} per access)"),
-        ("accesses", f"{total:,}"),
-        (f"distinct {unit}s", f"{found['distinct']:,} ({total / found['distinct']:.1f} accesses each)"),
-    ]
-    if found["footprint_bytes"] is not None:
-        rows.append(("footprint", _bytes(found["footprint_bytes"])))
-    if found["pcs"] is not None:
-        rows.append(("distinct PCs", f"{found['pcs']:,}"))
-    if found["stores"] is not None:
-        rows.append(("stores", f"{found['stores']:,} ({found['stores'] / total:.1%})"))
-    if found["time"] is not None:
-        rows.append(("time stamps", f"{found['time'][0]} to {found['time'][1]}"))
-    _table(about["file"], ("", ""), "ll", rows + _printable(about["metadata"]))
-
-    distances = list(dropwhile(lambda row: not row["accesses"], found["reuse_distances"]))
-    _table(
-        f"Reuse distance: other {unit}s since the last access to the same one",
-        ("distance", "accesses", "share", ""),
-        "rrrl",
-        [
-            (_range(row), f"{row['accesses']:,}", f"{row['accesses'] / total:.1%}", _bar(row["accesses"] / total))
-            for row in distances
-        ],
-    )
-    curve = found["lru_curve"]
-    start = sum(row["miss_ratio"] > 0.9995 for row in curve[1:])  # smaller caches miss everything
-    _table(
-        "Miss ratio of a fully associative LRU cache",
-        (f"{unit}s", "capacity", "miss ratio", ""),
-        "rrrl",
-        [
-            (
-                f"{row['capacity']:,}",
-                "" if row["bytes"] is None else _bytes(row["bytes"]),
-                f"{row['miss_ratio']:.4f}",
-                _bar(row["miss_ratio"]),
-            )
-            for row in curve[start:]
-        ],
-    )
-
-
-def _table(title: str, columns: Sequence[str], sides: str, rows: Sequence[Sequence[str]]) -> None:
-    """Print a table without lines; `sides` says for each column whether it stands left or right."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, show_header=any(columns))
-    for name, side in zip(columns, sides, strict=True):
-        table.add_column(name, justify="left" if side == "l" else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console()
-    console.print(table)
-    console.print()
-
-
-def _printable(metadata: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What a file says about itself, without control characters for the terminal."""
-    return [
-        (name, "".join(each if each.isprintable() else "\ufffd" for each in value))
-        for name, value in metadata.items()
-        if name.isprintable()
-    ]
-
-
-def _range(row: dict[str, Any]) -> str:
-    if row["from"] is None:
-        return "first access"
-    return f"{row['from']:,}" if row["from"] == row["to"] else f"{row['from']:,} to {row['to']:,}"
-
-
-def _bar(share: float) -> str:
-    eighths = round(share * 30 * 8)
-    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
-
-
-def _bytes(number: float) -> str:
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:,.4g} {unit}"
-        number /= 1024
-    return f"{number:,.4g} TiB"

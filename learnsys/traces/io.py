@@ -36,6 +36,7 @@ class TraceReader:
         self.format = form.name
         self.compression = source.compression
         self._source: Source | None = source
+        self._pipe = source.size is None
         self._form = form
         self._options = options
         self.accesses, self.metadata = form.describe(source, options)
@@ -49,6 +50,8 @@ class TraceReader:
         if n < 1:
             raise InputError(f"chunks of {n} accesses are not possible")
         source, self._source = self._source, None
+        if source is None and self._pipe:
+            raise InputError("is a pipe, which can be read only once", file=self.path, remedy="store it as a file")
         if source is None:
             source = Source(self.path, self._options.limit_bytes)
         try:
@@ -159,12 +162,15 @@ def write_trace(
     """
     target = Path(path)
     if format is None:
-        named = formats_by_name(target)
-        if not named:
+        own, common = formats_by_name(target)
+        writable = [each for each in own + common if each.writable]
+        if not writable:
             raise InputError(
-                "has a name that tells no trace format", file=target, remedy="name it .parquet, or give a format"
+                "has a name that tells no format that learnsys writes",
+                file=target,
+                remedy="name it .parquet, .csv or .oracleGeneral, or give a format",
             )
-        form = named[0]
+        form = writable[0]
     else:
         form = make_format(format)
     if target.is_dir():

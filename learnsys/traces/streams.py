@@ -144,6 +144,7 @@ class Source:
                 file=self.path,
                 remedy="fetch it again, or rename it if it is not compressed",
             )
+        self._raw = raw
         self._stream: _Readable = raw
         if self.compression == "xz":
             self._stream = _XzStream(raw)
@@ -224,3 +225,4 @@ class Source:
     def close(self) -> None:
         """Close the file; may be called twice."""
         self._stream.close()
+        self._raw.close()
