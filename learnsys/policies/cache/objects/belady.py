@@ -32,7 +32,7 @@ def _highest(word):
     return np.int64(63) - np.int64(leading_zeros(word))
 
 
-@njit(["int64(uint64[::1], uint64[::1], int64)"], cache=True, nogil=True, inline="always")
+@njit(["int64(uint64[::1], uint64[::1], int64)"], cache=True, nogil=True)
 def _drop_word(pages, books, top):
     """Mark word `top` of the level below as empty; return the highest that is not (0 if all are)."""
     page = top >> 6
@@ -129,7 +129,7 @@ class Belady(ObjectPolicy):
 
     def start(self, capacity: int, *, sized: bool = False, seed: int = 0) -> State:
         levels = {name: np.zeros(1, np.uint64) for name in _LEVELS}
-        return {**super().start(capacity, sized=sized), **levels}
+        return {**super().start(capacity, sized=sized), **levels, "now": np.zeros(1, np.int64)}
 
     def grow(self, state: State, n_objects: int) -> None:
         pass  # the state grows with time, not with the objects
@@ -143,7 +143,7 @@ class Belady(ObjectPolicy):
             s["held"] = extended(s["held"], end)
         arrays = [s.get(name) for name in (*_LEVELS, "held", "place")]
         belady_kernel(*[chunk.next_use, chunk.start, chunk.size, *arrays, hits])
-        s["now"] = np.array([chunk.start + chunk.next_use.size], np.int64)
+        s["now"][0] = chunk.start + chunk.next_use.size
 
     def contents(self, state: State) -> NDArray[np.int64]:
         bits = np.unpackbits(state["bits"].view(np.uint8), bitorder="little")

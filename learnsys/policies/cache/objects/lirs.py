@@ -19,7 +19,7 @@ STACK, QUEUE, GHOSTS = 0, 1, 2
 LISTS = 3
 
 
-@njit(["int64(int32[::1], uint8[::1], int64)"], cache=True, nogil=True, inline="always")
+@njit(["int64(int32[::1], uint8[::1], int64)"], cache=True, nogil=True)
 def _prune(links, status, ghosts):
     """Take what is below the oldest LIR object out of the stack; return the ghosts that are left."""
     bottom = oldest(links, STACK)
@@ -36,6 +36,18 @@ def _prune(links, status, ghosts):
     return ghosts
 
 
+@njit(["int64(int32[::1], uint8[::1], int64, int64)"], cache=True, nogil=True)
+def _forget(links, status, ghosts, most):
+    """Take the oldest ghosts out of the stack until `most` are left; return how many are."""
+    while ghosts > most:
+        node = oldest(links, GHOSTS)
+        unlink(links, node)
+        unlink(links, node - 1)
+        status[(node - LISTS) >> 1] = ABSENT
+        ghosts -= 1
+    return ghosts
+
+
 @njit(
     [
         f"void(int32[::1], {sizes}, int32[::1], uint8[::1], {sizes}, int64[::1], uint8[::1])"
@@ -49,7 +61,8 @@ def lirs_kernel(ids, size, links, status, held, place, hits):
 
     `place`: capacity, used, used by LIR objects, their limit, cached objects, ghosts, their limit for each of these.
     """
-    capacity, used, lir_used, lir_limit, cached, ghosts, ghost_share = place
+    capacity, used, lir_used, lir_limit = place[0], place[1], place[2], place[3]
+    cached, ghosts, ghost_share = place[4], place[5], place[6]
     for t in range(ids.size):
         i = np.int64(ids[t])
         node = LISTS + 2 * i
@@ -70,6 +83,12 @@ def lirs_kernel(ids, size, links, status, held, place, hits):
                 unlink(links, node)
                 unlink(links, node + 1)
                 ghosts -= 1
+            elif need > max(capacity - lir_limit, lir_limit - lir_used):  # fits neither part: only remembered
+                append(links, STACK, node)
+                append(links, GHOSTS, node + 1)
+                status[i] = GHOST
+                ghosts = _forget(links, status, ghosts + 1, ghost_share * cached)
+                continue
             while used + need > capacity:
                 victim = oldest(links, QUEUE)
                 if victim == QUEUE:  # only LIR objects: the one at the stack's bottom becomes HIR
@@ -101,6 +120,7 @@ def lirs_kernel(ids, size, links, status, held, place, hits):
             status[i] = LIR
             if state != LIR:
                 lir_used += need
+            ghosts = _prune(links, status, ghosts)
             while lir_used > lir_limit:
                 bottom = oldest(links, STACK)
                 j = (bottom - LISTS) >> 1
@@ -109,17 +129,11 @@ def lirs_kernel(ids, size, links, status, held, place, hits):
                 status[j] = HIR_DEEP
                 lir_used -= held[j] if held is not None else np.int64(1)
                 ghosts = _prune(links, status, ghosts)
-            ghosts = _prune(links, status, ghosts)
         else:
             status[i] = HIR
             append(links, QUEUE, node + 1)
-        while ghosts > ghost_share * cached:
-            victim = oldest(links, GHOSTS)
-            unlink(links, victim)
-            unlink(links, victim - 1)
-            status[(victim - LISTS) >> 1] = ABSENT
-            ghosts -= 1
-    place[:] = (capacity, used, lir_used, lir_limit, cached, ghosts, ghost_share)
+        ghosts = _forget(links, status, ghosts, ghost_share * cached)
+    place[1], place[2], place[4], place[5] = used, lir_used, cached, ghosts
 
 
 @dataclass(frozen=True)
@@ -127,7 +141,8 @@ class LIRS(ObjectPolicy):
     """Keep the objects whose last two accesses are closest in the number of others between them.
 
     Jiang and Zhang, "LIRS: an efficient low inter-reference recency set replacement policy", 2002, section 3.3. The
-    paper leaves the stack unbounded; here it remembers at most `ghosts` objects for each cached one.
+    paper leaves the stack unbounded; here it remembers at most `ghosts` objects for each cached one. With object
+    sizes, both parts are counted in bytes, and an object that fits neither is remembered only.
 
     Raises:
         InputError: a share outside of (0, 1), or fewer than 1 ghost for each cached object.

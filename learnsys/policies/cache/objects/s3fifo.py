@@ -45,8 +45,10 @@ def s3fifo_kernel(ids, size, flag, small, main, ghost, ghost_at, held, place, hi
     An object that leaves the ghost queue from its middle (at `ghost_at`) leaves -1 there. `place`: capacity, used,
     limits of the small and of the ghost queue, used of each, whether anything was evicted yet, tails and ends.
     """
-    capacity, used, small_limit, ghost_limit, small_used, ghost_used, evicted = place[:7]
-    small_tail, small_end, main_tail, main_end, ghost_tail, ghost_end = place[7:]
+    capacity, used, small_limit, ghost_limit = place[0], place[1], place[2], place[3]
+    small_used, ghost_used, evicted = place[4], place[5], place[6]
+    small_tail, small_end, main_tail, main_end = place[7], place[8], place[9], place[10]
+    ghost_tail, ghost_end = place[11], place[12]
     for t in range(ids.size):
         prefetch(flag, np.int64(ids[min(t + AHEAD, ids.size - 1)]))
         i = np.uint64(ids[t])
@@ -115,8 +117,9 @@ def s3fifo_kernel(ids, size, flag, small, main, ghost, ghost_at, held, place, hi
             flag[i] = SMALL
             small_tail, small_end = push(small, small_tail, small_end, ids[t])
             small_used += need
-    place[:7] = (capacity, used, small_limit, ghost_limit, small_used, ghost_used, evicted)
-    place[7:] = (small_tail, small_end, main_tail, main_end, ghost_tail, ghost_end)
+    place[1], place[4], place[5], place[6] = used, small_used, ghost_used, evicted
+    place[7], place[8], place[9], place[10] = small_tail, small_end, main_tail, main_end
+    place[11], place[12] = ghost_tail, ghost_end
 
 
 @dataclass(frozen=True)

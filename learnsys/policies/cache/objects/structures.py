@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(["UniTuple(int64, 2)(int32[::1], int64, int64, int64)"], cache=True, nogil=True, inline="always")
+@njit(["UniTuple(int64, 2)(int32[::1], int64, int64, int64)"], cache=True, nogil=True)
 def push(queue, tail, end, item):
     """Put `item` behind `queue[tail:end]`, first moving that to the array's front if its end is reached.
 
@@ -27,7 +27,7 @@ def push(queue, tail, end, item):
 # head: the newest), `links[2 * node + 1]` the next newer one (of a head: the oldest); an empty list's head is both.
 
 
-@njit(["void(int32[::1], int64)"], cache=True, nogil=True, inline="always")
+@njit(["void(int32[::1], int64)"], cache=True, nogil=True)
 def unlink(links, node):
     """Take `node` out of its list."""
     older, newer = links[2 * node], links[2 * node + 1]
@@ -35,7 +35,7 @@ def unlink(links, node):
     links[2 * newer] = older
 
 
-@njit(["void(int32[::1], int64, int64)"], cache=True, nogil=True, inline="always")
+@njit(["void(int32[::1], int64, int64)"], cache=True, nogil=True)
 def insert(links, older, node):
     """Put `node`, which is in no list, into that of `older`, as the next newer one."""
     newer = links[2 * older + 1]
@@ -44,7 +44,7 @@ def insert(links, older, node):
     links[2 * newer] = node
 
 
-@njit(["void(int32[::1], int64, int64)"], cache=True, nogil=True, inline="always")
+@njit(["void(int32[::1], int64, int64)"], cache=True, nogil=True)
 def append(links, head, node):
     """Make `node`, which is in no list, the newest of the list `head`."""
     newest = links[2 * head]
@@ -53,7 +53,7 @@ def append(links, head, node):
     links[2 * head] = node
 
 
-@njit(["int64(int32[::1], int64)"], cache=True, nogil=True, inline="always")
+@njit(["int64(int32[::1], int64)"], cache=True, nogil=True)
 def oldest(links, head):
     """The oldest node of the list `head`, or `head` itself if it is empty."""
     return np.int64(links[2 * head + 1])

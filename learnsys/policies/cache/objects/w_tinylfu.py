@@ -19,7 +19,7 @@ _ROWS = 4
 _MOST = 15
 
 
-@njit(["int64(int64, int64, int64)"], cache=True, nogil=True, inline="always")
+@njit(["int64(int64, int64, int64)"], cache=True, nogil=True)
 def _cell(i, row, shift):
     """The sketch's cell for object i in `row`; a row has 2^(64 - shift) cells."""
     mixed = (np.uint64(i) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
@@ -153,9 +153,9 @@ class WTinyLFU(ObjectPolicy):
         window = max(1, int(capacity * self.window_share))
         state["place"][2:4] = window, int((capacity - window) * self.protected_share)
         state["place"][9] = self.period
-        # Four cells in each row for an object that fits. How many fit into bytes is not known before, so a cache of
-        # bytes gets a large sketch.
-        cells = 2**20 if sized else 4 * 2 ** int(np.clip(capacity - 1, 2**8, 2**24 - 1)).bit_length()
+        # Four cells in each row for an object that fits; how many fit into many bytes is not known before.
+        most = 2**18 if sized else 2**24
+        cells = 4 * 2 ** int(np.clip(capacity - 1, 2**8, most - 1)).bit_length()
         return {**state, "sketch": np.zeros(_ROWS * cells, np.uint8)}
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
