@@ -20,6 +20,10 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
         "entry_point": "learnsys.envs.cache.environment:CacheReplacementEnv",
         "vector_entry_point": "learnsys.envs.cache.vector:CacheReplacementVectorEnv",
     },
+    "learnsys/Branching-v0": {"entry_point": "learnsys.envs.branching.environment:BranchingEnv"},
+    "learnsys/NodeSelection-v0": {"entry_point": "learnsys.envs.branching.node_selection:NodeSelectionEnv"},
+    "learnsys/Configuring-v0": {"entry_point": "learnsys.envs.branching.configuring:ConfiguringEnv"},
+    "learnsys/PrimalSearch-v0": {"entry_point": "learnsys.envs.branching.primal_search:PrimalSearchEnv"},
 }
 """Environment id -> keyword arguments of `gymnasium.register`."""
 
@@ -102,10 +106,11 @@ def _check_arguments(creator: Callable[..., Any], base: str, arguments: dict[str
 
 
 def _absolute(value: Any) -> Any:
-    """`value` with the files in it made absolute; names with a scheme, such as `sample:perl`, stay."""
+    """`value` with the files in it made absolute; names, such as `sample:perl` or of a generator, stay."""
     if isinstance(value, str | os.PathLike):
         path = os.fspath(value)
-        return path if isinstance(path, str) and re.match(r"\w{2,}:", path) else os.path.abspath(path)
+        is_name = isinstance(path, str) and (re.match(r"\w{2,}:", path) or not os.path.exists(path))
+        return path if is_name else os.path.abspath(path)
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return [_absolute(each) for each in value]
     return value

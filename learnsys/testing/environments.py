@@ -17,7 +17,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 from learnsys.errors import LearnsysError
-from learnsys.testing.rollouts import Subject, allowed_action, assert_same, play, play_vector
+from learnsys.testing.rollouts import Subject, allowed_action, assert_same, forbidden_action, play, play_vector
 
 HEADINGS = (
     *("Description", "Action Space", "Observation Space", "Rewards", "Starting State", "Episode End", "Arguments"),
@@ -101,7 +101,7 @@ def masked_out_actions(subject: Subject) -> None:
     """A masked-out action is replaced and reported; with `strict` it raises."""
     env, rng = subject.make(), np.random.default_rng(0)
     _, info = env.reset(seed=0)
-    actions: list[int] = []
+    actions: list[Any] = []
     for _ in range(subject.steps):
         mask = info["action_mask"]
         if mask.any() and not mask.all():
@@ -112,7 +112,7 @@ def masked_out_actions(subject: Subject) -> None:
             raise Skipped("no action was masked out in an episode")
     else:
         raise Skipped(f"no action was masked out in {subject.steps} steps")
-    masked = int(np.flatnonzero(mask == 0)[0])
+    masked = forbidden_action(mask, env.action_space)
     assert env.step(masked)[4].get("invalid_action"), "info['invalid_action'] is not set"
     strict = subject.make(strict=True)
     strict.reset(seed=0)

@@ -32,7 +32,24 @@ def allowed_action(mask: Any, space: spaces.Space[Any], rng: np.random.Generator
     if mask is None or not np.any(mask):
         space.seed(int(rng.integers(2**31)))
         return space.sample()
+    if isinstance(space, spaces.MultiDiscrete):
+        return np.array([rng.choice(np.flatnonzero(part)) for part in _entries(mask, space)])
     return int(rng.choice(np.flatnonzero(mask)))
+
+
+def forbidden_action(mask: Any, space: spaces.Space[Any]) -> Any:
+    """The first action that `mask` rules out; of several entries, the first that has one, the others allowed."""
+    if not isinstance(space, spaces.MultiDiscrete):
+        return int(np.flatnonzero(mask == 0)[0])
+    parts = _entries(mask, space)
+    action = np.array([np.flatnonzero(part)[0] for part in parts])
+    entry = next(place for place, part in enumerate(parts) if not part.all())
+    action[entry] = np.flatnonzero(parts[entry] == 0)[0]
+    return action
+
+
+def _entries(mask: Any, space: spaces.MultiDiscrete) -> list[Any]:
+    return np.split(np.asarray(mask), np.cumsum(space.nvec)[:-1])
 
 
 def assert_same(one: Any, other: Any, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
-from pyscipopt import Model, quicksum
+from pyscipopt import Model
 
 from learnsys.envs.branching.control import Episode
 from learnsys.envs.branching.forms import Form, Shaper, Sizes, measure
@@ -25,7 +26,7 @@ from learnsys.envs.branching.models import (
 )
 from learnsys.envs.branching.observations import observation_function
 from learnsys.envs.branching.rewards import as_reward
-from learnsys.envs.branching.sources import make_source
+from learnsys.envs.branching.sources import knapsack, make_source
 from learnsys.errors import InputError
 
 BARE: dict[str, Any] = {
@@ -43,12 +44,25 @@ MOST_SKIPS = 100
 class SolverEnv(gym.Env[Any, Any]):
     """Base of the environments on SCIP; see their docstrings for the arguments."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"]}  # type: ignore[misc]
-    path_arguments: ClassVar[tuple[str, ...]] = ()
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}  # type: ignore[misc]
+    path_arguments: ClassVar[tuple[str, ...]] = ("instances",)
+    """arguments that may be files; `learnsys.envs.register` makes them absolute"""
+
+    _transient: ClassVar[tuple[str, ...]] = ("_episode", "_kernel", "_nodes", "_variables", "_heuristic")
+    """what belongs to the running model"""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Show the arguments that a subclass passes on as its own."""
+        super().__init_subclass__(**arguments)
+        own = inspect.signature(cls.__init__).parameters
+        shared = inspect.signature(SolverEnv.__init__).parameters
+        merged = {**{name: own[name] for name in own if own[name].kind is not inspect.Parameter.VAR_KEYWORD}}
+        merged.update({name: parameter for name, parameter in shared.items() if name not in merged})
+        cls.__signature__ = inspect.Signature([*merged.values()][1:])  # type: ignore[attr-defined]
 
     def __init__(
         self,
-        instances: Any,
+        instances: Any = knapsack,
         *,
         observation: Any = None,
         reward: Any = "is_done",
@@ -298,7 +312,9 @@ class SolverEnv(gym.Env[Any, Any]):
         if self.observation_function is None or self.form == "direct":
             return None, 0
         try:
-            if not self._begin("example", small_knapsack(), {"misc/catchctrlc": False, **BARE}):
+            if not self._begin(
+                "example", knapsack(np.random.default_rng(0), 2, 11), {"misc/catchctrlc": False, **BARE}
+            ):
                 raise RuntimeError("the example needs no decision")
             return self.observation_function.extract(self.model, False), self._count()
         finally:
@@ -308,7 +324,7 @@ class SolverEnv(gym.Env[Any, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         """The running episode is carried over as its instance, its seed and its actions, and is played again."""
-        return {**self.__dict__, "_episode": None, "_kernel": None}
+        return {**self.__dict__, **dict.fromkeys(self._transient)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -329,16 +345,3 @@ def _explicit(instance: Any) -> tuple[str, Model]:
     if isinstance(instance, (str, Path)):
         return str(instance), read_model(instance)
     raise InputError(f"{instance!r} is no instance", remedy="give a file or a pyscipopt Model")
-
-
-def small_knapsack() -> Model:
-    """Two knapsack rows over eleven binaries: its LP is fractional, so there is something to decide."""
-    model = Model("small knapsack")
-    model.hideOutput()
-    weights = ((31, 12, 43, 24, 55, 16, 27, 38, 49, 20, 13), (14, 35, 26, 17, 28, 39, 10, 41, 22, 33, 44))
-    x = [model.addVar(vtype="B") for _ in weights[0]]
-    for row in weights:
-        model.addCons(quicksum(a * one for a, one in zip(row, x, strict=True)) <= sum(row) // 2)
-    values = (35, 27, 61, 37, 77, 45, 35, 71, 63, 51, 52)
-    model.setObjective(quicksum(value * one for value, one in zip(values, x, strict=True)), "maximize")
-    return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -12,6 +12,7 @@ from pyscipopt import Model
 from learnsys.envs.branching.base import SolverEnv
 from learnsys.envs.branching.control import Episode
 from learnsys.envs.branching.models import check_parameters, set_parameters
+from learnsys.envs.branching.sources import knapsack
 from learnsys.errors import InputError
 
 EMPHASES = ("default", "fast", "aggressive", "off")
@@ -66,11 +67,9 @@ class ConfiguringEnv(SolverEnv):
     - v0: first version.
     """
 
-    path_arguments: ClassVar[tuple[str, ...]] = ("instances",)
-
     def __init__(
         self,
-        instances: Any,
+        instances: Any = knapsack,
         *,
         parameters: Mapping[str, Sequence[Any]] | None = None,
         observation: Any = "milp_bipartite",

@@ -157,7 +157,7 @@ def _graph(kind: Any, observation: Any, mask: NDArray[np.int8]) -> Any:
         given = _children(observation)
         return {name: _graph(one, given.get(name), mask) for name, one in kind.items()}
     if kind is None:
-        return spaces.GraphInstance(_plain(mask.reshape(len(mask), -1)[:, -1:]), None, None)
+        return spaces.GraphInstance(_plain(mask[:, None]), None, None)
     what, width = kind
     if what == "vector":
         return np.zeros(width, np.float32) if observation is None else _plain(np.reshape(observation, -1))

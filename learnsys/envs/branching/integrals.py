@@ -6,14 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pyscipopt import SCIP_EVENTTYPE, SCIP_STAGE, Eventhdlr, Model
+from pyscipopt import SCIP_EVENTTYPE, Eventhdlr, Model
 
+from learnsys.envs.branching.models import BOUNDS_EXIST, INFINITY, objective_sense
 from learnsys.envs.branching.reward_arithmetic import RewardFunction
 from learnsys.errors import InputError
-
-INFINITY = 1e20
-BOUNDS_EXIST = range(SCIP_STAGE.TRANSFORMED, SCIP_STAGE.SOLVED + 1)
-"""stages in which SCIP knows bounds"""
 
 
 def _seconds_wall(model: Model) -> float:
@@ -50,11 +47,6 @@ def find_clock(name: str) -> Callable[[Model], float]:
     if name not in CLOCKS:
         raise InputError(f"no clock is called {name!r}", remedy=f"choose from {', '.join(CLOCKS)}")
     return CLOCKS[name]
-
-
-def objective_sense(model: Model) -> float:
-    """1 for minimisation, -1 for maximisation."""
-    return 1.0 if model.getObjectiveSense() == "minimize" else -1.0
 
 
 class BoundIntegral(RewardFunction):

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyscipopt import SCIP_PARAMSETTING, Model
+from pyscipopt import SCIP_PARAMSETTING, SCIP_STAGE, Model
 
 from learnsys.errors import InputError
 
 FORMATS = (".mps", ".lp", ".cip", ".mps.gz", ".lp.gz", ".cip.gz", ".opb", ".wbo", ".fzn", ".osil", ".rlp", ".zpl")
+INFINITY = 1e20
+BOUNDS_EXIST = range(SCIP_STAGE.TRANSFORMED, SCIP_STAGE.SOLVED + 1)
+"""stages in which SCIP knows bounds and statistics; asking in another one can end the process"""
 SOLVED = frozenset({"optimal", "infeasible", "unbounded", "inforunbd"})
 """Statuses after which nothing is left to decide. Any other end is a limit or an interruption."""
 _GROUPS = {
@@ -153,12 +156,21 @@ def seed_parameters(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def objective_sense(model: Model) -> float:
+    """1 for minimisation, -1 for maximisation."""
+    return 1.0 if model.getObjectiveSense() == "minimize" else -1.0
+
+
 def summary(model: Model) -> dict[str, Any]:
     """How a solving process stands or ended: nothing in it depends on the clock.
 
     Keys: `status` (SCIP's), `n_nodes` (with those before restarts), `n_lp_iterations`, `primal_bound`, `dual_bound`
     (in the sense of the objective), `gap` and `n_solutions`.
     """
+    if model.getStage() not in BOUNDS_EXIST:
+        sense = objective_sense(model)
+        none = {"n_nodes": 0, "n_lp_iterations": 0, "primal_bound": sense * INFINITY, "dual_bound": -sense * INFINITY}
+        return {"status": model.getStatus(), **none, "gap": INFINITY, "n_solutions": 0}
     return {
         "status": model.getStatus(),
         "n_nodes": model.getNTotalNodes(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -12,6 +12,7 @@ from pyscipopt import Model, Nodesel
 
 from learnsys.envs.branching.base import SolverEnv
 from learnsys.envs.branching.control import Episode
+from learnsys.envs.branching.sources import knapsack
 from learnsys.errors import InputError
 
 NODE_FEATURES = ("lower_bound", "estimate", "depth", "is_child", "is_sibling", "is_leaf", "number")
@@ -22,7 +23,7 @@ class AskingSelector(Nodesel):
     """A node selector that asks which open node is processed next."""
 
     hook = "nodeselect"
-    nodecomp = staticmethod(operator.is_)  # the queue's order does not matter: the asker sees all open nodes
+    nodecomp = staticmethod(operator.is_)  # type: ignore[assignment]  # the queue's order does not matter: the asker sees all open nodes
 
     def decline(self) -> dict[str, Any]:
         """The node of least lower bound."""
@@ -99,11 +100,9 @@ class NodeSelectionEnv(SolverEnv):
     - v0: first version.
     """
 
-    path_arguments: ClassVar[tuple[str, ...]] = ("instances",)
-
     def __init__(
         self,
-        instances: Any,
+        instances: Any = knapsack,
         *,
         observation: Any = "open_nodes",
         reward: Any = "-n_nodes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -14,6 +14,7 @@ from learnsys.envs.branching import libscip
 from learnsys.envs.branching.base import SolverEnv
 from learnsys.envs.branching.candidates import candidates
 from learnsys.envs.branching.control import Episode
+from learnsys.envs.branching.sources import knapsack
 from learnsys.errors import InputError
 
 FREE, LOW, HIGH = range(3)
@@ -39,11 +40,11 @@ class PrimalSearchEnv(SolverEnv):
     of this name and of the primal task of the ML4CO competition (NeurIPS 2021).
 
     ## Action Space
-    `MultiDiscrete([3] * max_variables)`: entry i leaves variable i free (0), or fixes it to 0 or 1 (1 and 2; for
-    general integers to the LP value rounded down and up). Or, as in Ecole, a pair of arrays: indices of
-    variables and their values. Only unfixed discrete variables can be fixed: `info["action_mask"]` is int8
-    (max_variables, 3), `action_masks()` the same as a flat bool array. Entries that the mask forbids are ignored and
-    set `info["invalid_action"]`; with `strict` they raise `InputError`. An empty assignment tries nothing.
+    `MultiDiscrete([3] * max_variables)`: entry i leaves variable i free (0), or fixes it to 0 or 1 (1 and 2; general
+    integers to the LP value rounded down and up). Or, as in Ecole, a pair of arrays: indices of variables and their
+    values. Only unfixed discrete variables can be fixed: `info["action_mask"]` is int8 (3 max_variables,), three
+    entries for each variable, and `action_masks()` the same as bool. Fixings that the mask forbids are left out and set
+    `info["invalid_action"]`; with `strict` they raise `InputError`. An empty assignment tries nothing.
 
     ## Observation Space
     By the arguments `observation` ("node_bipartite" by default) and `form`, as in `learnsys/Branching-v0`.
@@ -68,11 +69,9 @@ class PrimalSearchEnv(SolverEnv):
     - v0: first version.
     """
 
-    path_arguments: ClassVar[tuple[str, ...]] = ("instances",)
-
     def __init__(
         self,
-        instances: Any,
+        instances: Any = knapsack,
         *,
         observation: Any = "node_bipartite",
         reward: Any = "primal_improvement",
@@ -118,9 +117,10 @@ class PrimalSearchEnv(SolverEnv):
             n = self.sizes.variables
         self._variables = model.getVars(transformed=True)
         self._candidates = candidates(model, pseudo=True)
-        self._mask = np.zeros((n, 3), np.int8)
-        self._mask[:, FREE] = 1
-        self._mask[self._candidates] = 1
+        mask = np.zeros((n, 3), np.int8)
+        mask[:, FREE] = 1
+        mask[self._candidates] = 1
+        self._mask = mask.reshape(-1)
 
     def _decided(self, waiting: bool) -> dict[str, Any]:
         if not waiting:
@@ -129,7 +129,7 @@ class PrimalSearchEnv(SolverEnv):
         return info if self.form != "direct" else {**info, "action_set": self._candidates}
 
     def _mask_shape(self) -> tuple[int, ...]:
-        return (self.sizes.variables, 3)
+        return (3 * self.sizes.variables,)
 
     def _answer(self, action: Any) -> tuple[dict[str, Any] | None, bool]:
         indices, values, valid = self._assignment(action)
@@ -161,9 +161,9 @@ class PrimalSearchEnv(SolverEnv):
                 raise InputError(f"{action!r} is no assignment", remedy="give as many finite values as variables")
         else:
             chosen = np.asarray(action)
-            if chosen.ndim != 1 or len(chosen) != len(self._mask) or not np.isin(chosen, (FREE, LOW, HIGH)).all():
+            if chosen.ndim != 1 or 3 * len(chosen) != len(self._mask) or not np.isin(chosen, (FREE, LOW, HIGH)).all():
                 raise InputError(
-                    "the action is no assignment", remedy=f"give 0, 1 or 2 for {len(self._mask)} variables"
+                    "the action is no assignment", remedy=f"give 0, 1 or 2 for {len(self._mask) // 3} variables"
                 )
             indices = np.flatnonzero(chosen)
             indices_allowed = indices[np.isin(indices, self._candidates)]

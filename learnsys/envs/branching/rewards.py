@@ -7,13 +7,8 @@ from typing import Any
 
 from pyscipopt import Model
 
-from learnsys.envs.branching.integrals import (
-    BOUNDS_EXIST,
-    DualIntegral,
-    PrimalDualIntegral,
-    PrimalIntegral,
-    find_clock,
-)
+from learnsys.envs.branching.integrals import DualIntegral, PrimalDualIntegral, PrimalIntegral, find_clock
+from learnsys.envs.branching.models import BOUNDS_EXIST
 from learnsys.envs.branching.reward_arithmetic import Constant, RewardFunction, is_reward_function
 from learnsys.errors import InputError
 

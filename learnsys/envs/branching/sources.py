@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyscipopt import SCIP_STAGE, Model
+from pyscipopt import SCIP_STAGE, Model, quicksum
 
 from learnsys.envs.branching.models import FORMATS, copy_model, read_model
 from learnsys.errors import InputError
@@ -145,6 +145,24 @@ def make_source(instances: Any) -> Source:
         f"{instances!r} is no source of instances",
         remedy="give a generator's name, a file, a directory, a list of files, a Model or a function that makes one",
     )
+
+
+def knapsack(rng: np.random.Generator, rows: int = 3, items: int = 18) -> Model:
+    """A small multi-dimensional knapsack that takes SCIP some dozen decisions: an instance to try things on.
+
+    Weights are drawn from {1, ..., 1000}, each capacity is half of its row's sum, and an item's profit is its mean
+    weight plus half of a number below 1000.
+    """
+    weights = rng.integers(1, 1001, (rows, items)).tolist()
+    noise = rng.integers(0, 1000, items).tolist()
+    model = Model("knapsack")
+    model.hideOutput()
+    x = [model.addVar(vtype="B") for _ in range(items)]
+    for row in weights:
+        model.addCons(quicksum(weight * one for weight, one in zip(row, x, strict=True)) <= sum(row) // 2)
+    profits = [sum(column) / rows + extra / 2 for column, extra in zip(zip(*weights, strict=True), noise, strict=True)]
+    model.setObjective(quicksum(profit * one for profit, one in zip(profits, x, strict=True)), "maximize")
+    return model
 
 
 def _find_files(path: Path) -> list[Path]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from pyscipopt import Model
 
-from learnsys.envs.branching.integrals import Sampler, find_clock, objective_sense
+from learnsys.envs.branching.integrals import Sampler, find_clock
+from learnsys.envs.branching.models import objective_sense
 from learnsys.envs.branching.reward_arithmetic import RewardFunction
 from learnsys.errors import InputError
 from learnsys.runs import read_json

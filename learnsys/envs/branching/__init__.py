@@ -1,0 +1,1 @@
+"""Branch and bound in SCIP: control inversion, observations, rewards, instances, environments."""
