@@ -53,12 +53,13 @@ def simulate(
 
     A trace of addresses is run through a set-associative cache, a trace of objects through a fully associative one.
     Hits are counted over the whole trace, caches starting empty; if any policy is fitted on an earlier part or was
-    trained before, over the last tenth, with warm caches.
+    trained before, over the last tenth, with warm caches. Normalised: 0 is LRU, 1 is Belady's optimum; misses/LRU:
+    misses relative to LRU's; M/s: million accesses simulated in each CPU second.
 
     Args:
         trace: a trace file of any known format, or sample:NAME.
-        policies: names, separated by commas; NAME=FOLDER loads a trained policy from its run folder; all stands for
-            every policy that learns nothing beforehand.
+        policies: names, separated by commas (a wrong one shows them all); NAME=FOLDER loads a trained policy from its
+            run folder; all stands for every policy that learns nothing beforehand. Unless given, a selection.
         capacity: bytes held, 2MiB unless given; for objects their number (5000), or a share of all (10%, the default)
             or bytes (64MiB), which count object sizes where the trace has them. Several, separated by commas, are
             simulated one after the other.
