@@ -119,7 +119,9 @@ class Tally:
         edges = np.linspace(0, counted.size, min(PARTS, counted.size) + 1).astype(np.int64)
         parts = np.add.reduceat(counted, edges[:-1], dtype=np.int64)
         over_time = (parts / np.diff(edges)).tolist()
-        byte_hit_rate = math.nan if sizes is None else float(np.average(counted, weights=np.maximum(sizes[first:last], 1)))
+        byte_hit_rate = (
+            math.nan if sizes is None else float(np.average(counted, weights=np.maximum(sizes[first:last], 1)))
+        )
         return cls(int(parts.sum()), counted.size, over_time, seconds, hits.size, byte_hit_rate)
 
 
