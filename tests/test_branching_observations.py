@@ -87,7 +87,7 @@ def test_equal_to_ecole_at_the_root(name, kernels):
         assert_close(graph.edge_values, record["edge_values"])
         np.testing.assert_array_equal(candidates(model, kernels=kernels), record["action_set"])
         assert_close(Pseudocosts(kernels=kernels).extract(model), record["pseudocosts"])
-        assert_close(StrongBranchingScores().extract(model), record["strong_branching"])
+        assert_close(StrongBranchingScores(kernels=kernels).extract(model), record["strong_branching"])
         unknown = () if kernels else (25, 26)
         compared = [column for column in range(72) if column not in CORRECTED and column not in unknown]
         khalil = Khalil2016(kernels=kernels).extract(model)
@@ -266,9 +266,7 @@ def test_modifiable_rows_are_not_shared():
 @pytest.mark.parametrize("name", OBSERVATIONS)
 @pytest.mark.parametrize("kernels", [True, False])
 def test_contract(name, kernels):
-    make = OBSERVATIONS[name]
-    function = make() if name == "strong_branching" else make(kernels=kernels)
-    function = pickle.loads(pickle.dumps(function))
+    function = pickle.loads(pickle.dumps(OBSERVATIONS[name](kernels=kernels)))
     seen = check_observation_function(function, read(4), 4)
     assert seen == (0 if name in ("milp_bipartite", "hutter2011") else 4)
 

@@ -26,17 +26,19 @@ def read(name):
 
 
 @pytest.mark.skipif(not libscip.available(), reason="needs libscip")
+@pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("pseudo", [False, True])
 @pytest.mark.parametrize("name", ["cauction", "indset", 0, 4, 10])
-def test_equal_to_vanillafullstrong(name, pseudo):
-    found = compare_with_vanilla(read(name), 12, pseudo_candidates=pseudo)
+def test_equal_to_vanillafullstrong(name, pseudo, kernels):
+    found = compare_with_vanilla(read(name), 12, pseudo_candidates=pseudo, kernels=kernels)
     assert len(found) >= 5
     assert max(node.error for node in found) <= 1e-9
     assert all(node.same_best for node in found)
     assert max(node.candidates for node in found) > 5
 
 
-def test_scores_by_hand():
+@pytest.mark.parametrize("kernels", [True, False])
+def test_scores_by_hand(kernels):
     """max 8a + 5b, a + b <= 1.5 in binaries: the LP takes a = 1, b = 0.5 (10.5).
 
     b down: a = 1 gives 8, a gain of 2.5; b up: a = 0.5 gives 9, a gain of 1.5. SCIP multiplies the gains.
@@ -46,16 +48,17 @@ def test_scores_by_hand():
     model.addCons(a + b <= 1.5)
     model.setMaximize()
     seen = []
-    visit_nodes(model, lambda model: seen.append(StrongBranchingScores().extract(model)), 1)
+    visit_nodes(model, lambda model: seen.append(StrongBranchingScores(kernels=kernels).extract(model)), 1)
     assert np.isnan(seen[0][0])
     assert seen[0][1] == pytest.approx(2.5 * 1.5)
 
 
-def test_nothing_is_left_in_scip():
+@pytest.mark.parametrize("kernels", [True, False])
+def test_nothing_is_left_in_scip(kernels):
     """The tree, the LP iterations and the pseudocosts are those of a run without strong branching."""
     runs = []
-    for function in (None, StrongBranchingScores(), StrongBranchingScores(pseudo_candidates=True)):
-        log = []
+    for function in (None, StrongBranchingScores(kernels=kernels), StrongBranchingScores(True, kernels=kernels)):
+        log: list = []
 
         def visit(model, function=function, log=log):
             if function is not None:
@@ -82,7 +85,7 @@ def test_strong_branching_mode_is_left_after_an_error():
 
     def visit(model):
         with pytest.raises(ZeroDivisionError):
-            StrongBranchingScores().extract(_Broken(model, calls))
+            StrongBranchingScores(kernels=False).extract(_Broken(model, calls))
 
     assert visit_nodes(model, visit, 5) == 5, "SCIP could branch after every failure"
     assert calls == ["start", "end"] * 5

@@ -35,6 +35,7 @@ STAGE_PROBLEM = 1
 STAGE_SOLVING = 9
 LP_NOT_SOLVED = 0
 
+_NINE_ANSWERS = ", ".join(["intp"] * 9)
 # intp stands for any pointer, uint32 for SCIP_Bool and the enumerations, float64 for SCIP_Real
 _SIGNATURES = {
     "SCIPgetStage": "uint32(intp)",
@@ -61,6 +62,13 @@ _SIGNATURES = {
     "SCIPgetNLPCols": "int32(intp)",
     "SCIPgetLPBranchCands": "int32(intp, intp, intp, intp, intp, intp, intp)",
     "SCIPgetPseudoBranchCands": "int32(intp, intp, intp, intp)",
+    "SCIPgetLPObjval": "float64(intp)",
+    "SCIPisFeasIntegral": "uint32(intp, float64)",
+    "SCIPstartStrongbranch": "int32(intp, uint32)",
+    "SCIPendStrongbranch": "int32(intp)",
+    "SCIPgetVarStrongbranchFrac": f"int32(intp, intp, int32, uint32, {_NINE_ANSWERS})",
+    "SCIPgetVarStrongbranchInt": f"int32(intp, intp, int32, uint32, {_NINE_ANSWERS})",
+    "SCIPgetBranchScoreMultiple": "float64(intp, intp, int32, intp)",
     "SCIPbranchVar": "int32(intp, intp, intp, intp, intp)",
     "SCIPgetBestSol": "intp(intp)",
     "SCIPsolGetIndex": "int32(intp)",

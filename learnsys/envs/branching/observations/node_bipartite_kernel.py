@@ -132,11 +132,11 @@ def _fill_variables(scip, variables, objective, place):
     return place
 
 
-@njit(["void(intp, intp, float64, float64, float64, float64, float64[:, ::1], int64)"], cache=True, nogil=True)
-def _describe_side(scip, row, side, scale, objective_norm, ages, out, r):
+@njit(["void(intp, intp, float64, float64, float64, float64, float64, float64[:, ::1], int64)"], cache=True, nogil=True)
+def _describe_side(scip, row, side, scale, objective_norm, ages, epsilon, out, r):
     """All but the similarity of the row that a finite side makes; `scale` is the inverse norm, signed."""
     out[r, 0] = (side - SCIProwGetConstant(row)) * scale
-    out[r, 2] = abs(SCIPgetRowLPActivity(scip, row) - side) <= SCIPepsilon(scip)
+    out[r, 2] = abs(SCIPgetRowLPActivity(scip, row) - side) <= epsilon
     out[r, 3] = SCIProwGetDualsol(row) * scale / objective_norm
     out[r, 4] = SCIProwGetAge(row) * ages
 
@@ -201,7 +201,7 @@ def extract(scip, sizes, variables, rows, edge_indices, edge_values, objective, 
     if variables.shape[0] != SCIPgetNVars(scip):
         return _measure(scip, sizes)
     place = _fill_variables(scip, variables, objective, place)
-    infinity = SCIPinfinity(scip)
+    infinity, epsilon = SCIPinfinity(scip), SCIPepsilon(scip)
     objective_norm = _objective_norm(scip)
     ages = 1.0 / (SCIPgetNLPs(scip) + 5.0)
     pointers = SCIPgetLPRows(scip)
@@ -219,7 +219,7 @@ def extract(scip, sizes, variables, rows, edge_indices, edge_values, objective, 
             if r == rows.shape[0] or e + n > edge_values.size:
                 return _measure(scip, sizes)
             signed = -scale if left else scale
-            _describe_side(scip, row, side, signed, objective_norm, ages, rows, r)
+            _describe_side(scip, row, side, signed, objective_norm, ages, epsilon, rows, r)
             rows[r, 1] = _fill_edges(
                 columns, coefficients, e, n, r, signed, objective, edge_indices, edge_values, place
             )
@@ -312,11 +312,11 @@ def refresh(scip, keys, variable_index, row_keys, norms, static, similarity, var
             return OTHER
         scale = 1.0 / norm if norm > 0.0 else 1.0
         if has_left:
-            _describe_side(scip, row, left, -scale, objective_norm, ages, rows, r)
+            _describe_side(scip, row, left, -scale, objective_norm, ages, epsilon, rows, r)
             rows[r, 1] = similarity[r]
             r += 1
         if has_right:
-            _describe_side(scip, row, right, scale, objective_norm, ages, rows, r)
+            _describe_side(scip, row, right, scale, objective_norm, ages, epsilon, rows, r)
             rows[r, 1] = similarity[r]
             r += 1
 
