@@ -106,11 +106,11 @@ def _check_arguments(creator: Callable[..., Any], base: str, arguments: dict[str
 
 
 def _absolute(value: Any) -> Any:
-    """`value` with the files in it made absolute; names, such as `sample:perl` or of a generator, stay."""
+    """`value` with the files in it made absolute; names (`sample:perl`, or a word that is no file) stay."""
     if isinstance(value, str | os.PathLike):
         path = os.fspath(value)
-        is_name = isinstance(path, str) and (re.match(r"\w{2,}:", path) or not os.path.exists(path))
-        return path if is_name else os.path.abspath(path)
+        plain = isinstance(path, str) and re.fullmatch(r"\w{2,}(:.*)?", path) and not os.path.exists(path)
+        return path if plain else os.path.abspath(path)
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return [_absolute(each) for each in value]
     return value

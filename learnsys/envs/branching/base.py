@@ -62,7 +62,7 @@ class SolverEnv(gym.Env[Any, Any]):
 
     def __init__(
         self,
-        instances: Any = knapsack,
+        instances: Any = "knapsack",
         *,
         observation: Any = None,
         reward: Any = "is_done",

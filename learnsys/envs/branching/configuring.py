@@ -12,7 +12,6 @@ from pyscipopt import Model
 from learnsys.envs.branching.base import SolverEnv
 from learnsys.envs.branching.control import Episode
 from learnsys.envs.branching.models import check_parameters, set_parameters
-from learnsys.envs.branching.sources import knapsack
 from learnsys.errors import InputError
 
 EMPHASES = ("default", "fast", "aggressive", "off")
@@ -69,7 +68,7 @@ class ConfiguringEnv(SolverEnv):
 
     def __init__(
         self,
-        instances: Any = knapsack,
+        instances: Any = "knapsack",
         *,
         parameters: Mapping[str, Sequence[Any]] | None = None,
         observation: Any = "milp_bipartite",

@@ -15,7 +15,6 @@ from learnsys.envs.branching.base import SolverEnv
 from learnsys.envs.branching.candidates import KERNELS, branch, candidates
 from learnsys.envs.branching.control import SolverError
 from learnsys.envs.branching.dynamics import BRANCHED, DECLINED, AskingRule
-from learnsys.envs.branching.sources import knapsack
 from learnsys.errors import InputError
 
 
@@ -100,7 +99,7 @@ class BranchingEnv(SolverEnv):
 
     def __init__(
         self,
-        instances: Any = knapsack,
+        instances: Any = "knapsack",
         *,
         observation: Any = "node_bipartite",
         reward: Any = "-n_nodes",

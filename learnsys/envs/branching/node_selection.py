@@ -12,7 +12,6 @@ from pyscipopt import Model, Nodesel
 
 from learnsys.envs.branching.base import SolverEnv
 from learnsys.envs.branching.control import Episode
-from learnsys.envs.branching.sources import knapsack
 from learnsys.errors import InputError
 
 NODE_FEATURES = ("lower_bound", "estimate", "depth", "is_child", "is_sibling", "is_leaf", "number")
@@ -102,7 +101,7 @@ class NodeSelectionEnv(SolverEnv):
 
     def __init__(
         self,
-        instances: Any = knapsack,
+        instances: Any = "knapsack",
         *,
         observation: Any = "open_nodes",
         reward: Any = "-n_nodes",

@@ -14,7 +14,6 @@ from learnsys.envs.branching import libscip
 from learnsys.envs.branching.base import SolverEnv
 from learnsys.envs.branching.candidates import candidates
 from learnsys.envs.branching.control import Episode
-from learnsys.envs.branching.sources import knapsack
 from learnsys.errors import InputError
 
 FREE, LOW, HIGH = range(3)
@@ -71,7 +70,7 @@ class PrimalSearchEnv(SolverEnv):
 
     def __init__(
         self,
-        instances: Any = knapsack,
+        instances: Any = "knapsack",
         *,
         observation: Any = "node_bipartite",
         reward: Any = "primal_improvement",

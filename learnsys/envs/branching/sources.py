@@ -130,9 +130,8 @@ def make_source(instances: Any) -> Source:
     if isinstance(instances, Model):
         return Given(instances)
     if isinstance(instances, str) and not os.path.exists(instances):
-        generator = _find_generator(instances)
-        if generator is not None:
-            return Generated(generator, instances)
+        if instances in GENERATORS:
+            return Generated(GENERATORS[instances], instances)
     if isinstance(instances, (str, os.PathLike)):
         return Files(_find_files(Path(instances)))
     if isinstance(instances, Sequence) and instances and all(isinstance(one, (str, os.PathLike)) for one in instances):
@@ -165,6 +164,10 @@ def knapsack(rng: np.random.Generator, rows: int = 3, items: int = 18) -> Model:
     return model
 
 
+GENERATORS: dict[str, Callable[..., Model]] = {"knapsack": knapsack}
+"""name -> function from a `numpy.random.Generator` to a model"""
+
+
 def _find_files(path: Path) -> list[Path]:
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.name.lower().endswith(FORMATS) and file.is_file())
@@ -174,10 +177,6 @@ def _find_files(path: Path) -> list[Path]:
     if not path.exists():
         raise InputError("no such file, and no instance generator of that name", file=path)
     return [path]
-
-
-def _find_generator(name: str) -> Callable[..., Model] | None:
-    return None
 
 
 def _require_problem(model: Model) -> None:
