@@ -5,6 +5,7 @@ The hash kernels are resumable: one `DenseIds` serves a whole trace at once or c
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,35 +13,65 @@ from numba import njit
 from numpy.typing import NDArray
 
 from learnsys.envs.cache.geometry import CacheGeometry
+from learnsys.envs.cache.intrinsics import prefetch
 from learnsys.errors import InputError
 
 NEVER = np.int32(2**31 - 1)
 """The next use of a line that is not accessed again."""
 
 
-@njit(["void(uint64[:], int32[:], uint64[:], int32[:], uint64[:], int64[:])"], cache=True, nogil=True)
-def _remap(keys, ids, table_key, table_id, values, count):
-    """Give each key its dense id, in the order of first appearance (open addressing, linear probing)."""
-    mask = np.uint64(table_key.size - 1)
+_BLOCK = 1024
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@njit(
+    ["int64(uint64[::1], int32[::1], int32[::1], uint64[::1], int64[::1], uint64)"],
+    cache=True,
+    nogil=True,
+)
+def _remap(keys, ids, table, values, count, factor):
+    """Give each key its dense id, in the order of first appearance; return for how many keys there was room.
+
+    `table` holds ids at the slots that their keys hash to (the upper bits of a product, then linear probing), -1
+    elsewhere; `values` the keys by id. A block of keys is looked up at a time, each stage asking for the memory of
+    the next, since it is memory that the time goes to. Stops before a block for which the table, once half full,
+    has no room, and after one whose keys collide out of all proportion.
+    """
+    shift = np.uint64(64)
+    while (1 << (64 - np.int64(shift))) < table.size:
+        shift -= np.uint64(1)
+    mask = np.uint64(table.size - 1)
+    slots = np.empty(_BLOCK, np.uint64)
     n = count[0]
-    for i in range(keys.size):
-        key = keys[i]
-        mixed = key ^ (key >> np.uint64(32))
-        slot = ((mixed * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & mask
-        while True:
-            found = table_id[slot]
+    done = 0
+    while done < keys.size and n + _BLOCK <= table.size >> 1:
+        block = keys[done : done + _BLOCK]
+        for i in range(block.size):
+            slot = ((block[i] ^ (block[i] >> np.uint64(32))) * factor) >> shift
+            slots[i] = slot
+            prefetch(table, np.int64(slot))
+        for i in range(block.size):
+            prefetch(values, np.int64(max(table[slots[i]], np.int32(0))))
+        collisions = 0
+        for i in range(block.size):
+            key = block[i]
+            slot = slots[i]
+            found = table[slot]
+            while found >= 0 and values[np.uint64(found)] != key:
+                slot = (slot + np.uint64(1)) & mask
+                found = table[slot]
+                collisions += 1
             if found < 0:
-                table_key[slot] = key
-                table_id[slot] = n
+                found = np.int32(n)
+                table[slot] = found
                 values[n] = key
-                found = n
                 n += 1
-                break
-            if table_key[slot] == key:
-                break
-            slot = (slot + np.uint64(1)) & mask
-        ids[i] = found
+            ids[done + i] = found
+        done += block.size
+        if collisions > 64 * _BLOCK:
+            break
     count[0] = n
+    return done
 
 
 class DenseIds:
@@ -48,12 +79,15 @@ class DenseIds:
 
     def __init__(self) -> None:
         self._count = np.zeros(1, np.int64)
-        self._allocate(2**12)
+        self._values = np.zeros(0, np.uint64)
+        self._factor = _GOLDEN
+        self._allocate(2**13)
 
     def _allocate(self, slots: int) -> None:
-        self._key = np.zeros(slots, np.uint64)
-        self._id = np.full(slots, -1, np.int32)
-        self._values = np.zeros(slots // 2 + 1, np.uint64)
+        self._table = np.full(slots, -1, np.int32)
+        values = np.empty(slots // 2, np.uint64)
+        values[: len(self)] = self._values[: len(self)]
+        self._values = values
 
     def __len__(self) -> int:
         return int(self._count[0])
@@ -67,31 +101,39 @@ class DenseIds:
         """Ids (int32, same shape) of `keys` (uint64, one-dimensional)."""
         keys = np.ascontiguousarray(keys, np.uint64)
         ids = np.empty(keys.size, np.int32)
-        start = 0
-        while start < keys.size:
-            room = self._id.size // 2 - len(self)
-            if room < min(keys.size - start, 2**16):
-                self._grow()
-                continue
-            stop = min(start + room, keys.size)
-            _remap(keys[start:stop], ids[start:stop], self._key, self._id, self._values, self._count)
-            start = stop
+        done = self._fill(keys, ids)
+        while done < keys.size:
+            self._rebuild()
+            done += self._fill(keys[done:], ids[done:])
         return ids
 
-    def _grow(self) -> None:
+    def _fill(self, keys: NDArray[np.uint64], ids: NDArray[np.int32]) -> int:
+        return _remap(keys, ids, self._table, self._values, self._count, self._factor)
+
+    def _rebuild(self) -> None:
+        """Make the table larger; or, if it is not full, keys were made to collide: hash them in another way."""
+        slots = self._table.size
+        if len(self) + _BLOCK > slots // 2:
+            if slots >= 2**31:
+                raise InputError("more than 2^30 distinct keys", remedy="split the trace")
+            slots *= 4 if slots < 2**20 else 2
+        else:
+            self._factor = np.uint64(int.from_bytes(os.urandom(8), "little") | 1)
         values = self.values.copy()
-        if len(self) * 2 >= 2**31:
-            raise InputError("more than 2^30 distinct keys", remedy="split the trace")
-        self._allocate(self._id.size * 4)
+        self._allocate(slots)
         self._count[0] = 0
-        _remap(values, np.empty(values.size, np.int32), self._key, self._id, self._values, self._count)
+        done = self._fill(values, np.empty(values.size, np.int32))
+        while done < values.size:
+            done += self._fill(values[done:], np.empty(values.size - done, np.int32))
 
 
-@njit(["void(int32[:], int32[:], int32[:], int64)"], cache=True, nogil=True)
+@njit(["void(int32[::1], int32[::1], int32[::1], int64)"], cache=True, nogil=True)
 def _next_use(ids, next_use, upcoming, offset):
     for i in range(ids.size - 1, -1, -1):
-        next_use[i] = upcoming[ids[i]]
-        upcoming[ids[i]] = offset + i
+        prefetch(upcoming, np.int64(ids[max(i - 48, 0)]))
+        own = np.uint64(ids[i])
+        next_use[i] = upcoming[own]
+        upcoming[own] = offset + i
 
 
 def next_uses(ids: NDArray[np.int32], n_ids: int) -> NDArray[np.int32]:
