@@ -73,7 +73,7 @@ class LP:
     """(entries,)"""
 
     scalars: NDArray[np.float64]
-    """(5,) norm of the objective (of variables with a column), LPs solved so far, SCIP's infinity, epsilon, feastol"""
+    """(5,) norm of the objective (of variables in the LP), LPs solved so far, SCIP's infinity, epsilon, feastol"""
 
 
 _INTEGERS = {"index", "kind", "column_age", "basis", "row_age", "nonzeros", "start", "column"}
@@ -150,8 +150,9 @@ def _read_plainly(model: Model) -> LP:
         lp.start[i + 1] = end
         lp.column[begin:end] = [index[column] for column in row.getCols()[:entries]]
         lp.coefficient[begin:end] = row.getVals()[:entries]
+    in_lp = np.array([variable.isInLP() for variable in variables], bool)
     lp.scalars[:] = (
-        np.sqrt(np.square(lp.objective[lp.basis != NO_COLUMN]).sum()),
+        np.sqrt(np.square(lp.objective[in_lp]).sum()),
         model.getNLPs(),
         model.infinity(),
         model.epsilon(),

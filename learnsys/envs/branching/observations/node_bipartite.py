@@ -48,7 +48,7 @@ class NodeBipartite:
     """The features of Gasse et al. 2019 ("Exact combinatorial optimization with graph convolutional neural networks").
 
     They are those of Ecole 0.8.1's function of the same name, with its normalisations: `c` is the Euclidean norm of
-    the objective (of the variables that have an LP column) and `b` that of a row (1 where a norm is 0).
+    the objective (of the variables in the LP) and `b` that of a row (1 where a norm is 0).
 
     Variables, float64 (n, 19), of the transformed problem, which SCIP minimises:
         0 objective coefficient / c; 1 to 4 one-hot type (binary, integer, implied integer, continuous); 5, 6 whether
