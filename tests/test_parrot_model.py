@@ -32,8 +32,7 @@ def golden():
 
 
 def authors_model(golden, attend_to):
-    config = ModelConfig(address_vocabulary=80, pc_vocabulary=20, history=30, attend_to=attend_to)
-    model = ParrotModel(config)
+    model = ParrotModel(ModelConfig(history=30, attend_to=attend_to), 20, 80)
     model.load_state_dict({ours: torch.tensor(golden[f"weight:{theirs}"]) for ours, theirs in NAMES.items()})
     return model
 
@@ -120,9 +119,7 @@ def test_losses_by_hand():
 def test_sliding_windows_equal_single_decisions(attend_to):
     """The batched attention of training gives what each decision computes on its own; so do split passes."""
     torch.manual_seed(1)
-    model = ParrotModel(
-        ModelConfig(address_vocabulary=9, pc_vocabulary=5, embedding=8, hidden=16, history=5, attend_to=attend_to)
-    )
+    model = ParrotModel(ModelConfig(embedding=8, hidden=16, history=5, attend_to=attend_to), 5, 9)
     pc, address = torch.randint(0, 5, (2, 30)), torch.randint(0, 9, (2, 30))
     states, _ = model.states(pc, address)
     head, carry = model.states(pc[:, :11], address[:, :11])

@@ -112,7 +112,7 @@ def test_belady_decides_where_told():
 def test_replay_by_hand():
     """Set of 2 ways, accesses A B A C(evicts B) B(evicts A): what the set looks like at each, before the eviction."""
     line, row = np.array([0, 1, 0, 2, 1], np.int32), np.zeros(5, np.int32)
-    victims = np.array([-1, -1, -1, 1, 0], np.int8)
+    victims = np.array([-1, -1, -1, 1, 0], np.int16)
     tags, touched, filled = np.full((1, 2), -1, np.int32), np.full((1, 2), -1, np.int32), np.zeros(1, np.int32)
     seen, decision = np.empty((5, 2), np.int32), np.empty(5, np.bool_)
     replay(line, row, 0, victims, tags, touched, filled, seen, decision)

@@ -22,9 +22,9 @@ class ModelConfig:
     pc_embedder: Embedder = "vocabulary"
     """how program counters become vectors"""
     address_vocabulary: int = 10_000
-    """rows of the address table, the unknown address included"""
+    """rows of the address table at most, the unknown address included"""
     pc_vocabulary: int = 5_000
-    """rows of the PC table, the unknown PC included"""
+    """rows of the PC table at most, the unknown PC included"""
     embedding: int = 64
     """width of an embedding"""
     hidden: int = 128

@@ -15,7 +15,7 @@ from learnsys.envs.cache.accesses import NEVER
 
 @njit(
     [
-        "void(int32[:], int32[:], int64, int8[:], int32[:, :], int32[:, :], int32[:], int32[:, :], boolean[:])",
+        "void(int32[:], int32[:], int64, int16[:], int32[:, :], int32[:, :], int32[:], int32[:, :], boolean[:])",
     ],
     cache=True,
     nogil=True,

@@ -83,3 +83,8 @@ class ByteEmbedder(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         digits = (values.unsqueeze(-1) >> self.shifts) & 255
         return self.mix(nn.functional.embedding(digits, self.table).flatten(-2))
+
+
+def make_embedder(kind: str, rows: int, width: int) -> VocabularyEmbedder | ByteEmbedder:
+    """The embedder of that kind ("vocabulary" or "byte")."""
+    return ByteEmbedder(width) if kind == "byte" else VocabularyEmbedder(rows, width)

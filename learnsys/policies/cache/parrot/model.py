@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from learnsys.policies.cache.parrot.config import ModelConfig
-from learnsys.policies.cache.parrot.embedders import ByteEmbedder, VocabularyEmbedder
+from learnsys.policies.cache.parrot.embedders import make_embedder
 from learnsys.policies.cache.parrot.features import FEATURES
 
 Carry = tuple[Tensor, Tensor]
@@ -15,6 +16,9 @@ Carry = tuple[Tensor, Tensor]
 
 class ParrotModel(nn.Module):
     """The network of section 4 of the paper.
+
+    Args:
+        pc_rows, address_rows: ids of the two vocabularies, the unknown's included.
 
     The LSTM reads the accesses of the whole cache, which no eviction can change; all that a decision needs of an
     access's state s_k (D wide) are its key W s_k (E wide) and the share of s_k in the two heads. `memory` computes
@@ -28,19 +32,20 @@ class ParrotModel(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, pc_rows: int, address_rows: int) -> None:
         super().__init__()
         self.config = config
         width, hidden = config.embedding, config.hidden
-        self.address = _embedder(config.address_embedder, config.address_vocabulary, width)
-        self.pc = _embedder(config.pc_embedder, config.pc_vocabulary, width)
+        self.pc = make_embedder(config.pc_embedder, pc_rows, width)
+        self.address = make_embedder(config.address_embedder, address_rows, width)
         self.lstm = nn.LSTM(2 * width, hidden, batch_first=True)
         self.attention = nn.Parameter(torch.empty(width, hidden))
         nn.init.xavier_uniform_(self.attention)
         self.evict = nn.Linear(2 * hidden, 1)
         self.reuse = nn.Linear(2 * hidden, 1)
         if config.line_features:
-            self.line = nn.Linear(width + FEATURES, width)
+            self.line_pc = make_embedder(config.pc_embedder, pc_rows, width)
+            self.line_features = nn.Linear(FEATURES, width)
             self.direct = nn.Sequential(
                 nn.Linear(FEATURES, config.direct),
                 nn.ReLU(),
@@ -49,6 +54,13 @@ class ParrotModel(nn.Module):
                 nn.Linear(config.direct, 2),
             )
         self.register_buffer("positions", _positions(config.history, hidden), persistent=False)
+
+    def forget(self, share: float, generator: np.random.Generator) -> None:
+        """Read a random `share` of all PCs and addresses as unknown, until the next call."""
+        self.pc.forget(share, generator)
+        self.address.forget(share, generator)
+        if self.config.line_features:
+            self.line_pc.forget(share, generator)
 
     def states(self, pc: Tensor, address: Tensor, carry: Carry | None = None) -> tuple[Tensor, Carry]:
         """States attended to, (B, T, D), and the LSTM's state after them."""
@@ -86,7 +98,7 @@ class ParrotModel(nn.Module):
         vectors = self.address(address)
         if pc is None or features is None:
             return vectors
-        return vectors + self.line(torch.cat((self.pc(pc), features), -1))
+        return vectors + self.line_pc(pc) + self.line_features(features)
 
     def attend(
         self, lines: Tensor, memory: Tensor, valid: Tensor | None = None, features: Tensor | None = None
@@ -121,10 +133,6 @@ class ParrotModel(nn.Module):
 def choice(scores: Tensor, present: Tensor) -> Tensor:
     """Log-probabilities of evicting each line, softmax over those `present`; same shape as `scores`."""
     return torch.log_softmax(scores.masked_fill(~present, -1e9), -1)
-
-
-def _embedder(kind: str, rows: int, width: int) -> ByteEmbedder | VocabularyEmbedder:
-    return ByteEmbedder(width) if kind == "byte" else VocabularyEmbedder(rows, width)
 
 
 def _positions(history: int, width: int) -> Tensor:

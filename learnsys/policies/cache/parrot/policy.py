@@ -62,7 +62,7 @@ class ParrotPolicy:
         self.config = config
         self.pcs, self.addresses = pcs, addresses
         self.device = torch.device(device)
-        self.model = ParrotModel(config).to(self.device)
+        self.model = ParrotModel(config, len(pcs) + 1, len(addresses) + 1).to(self.device)
 
     def view(self, accesses: Accesses, cache_lines: int) -> View:
         """`accesses` as this policy reads them, for a cache of that many lines."""
@@ -84,8 +84,8 @@ class ParrotPolicy:
         *,
         expert: NDArray[np.bool_] | None = None,
         report: Report = silent,
-    ) -> NDArray[np.int8]:
-        """Advance a stepper by set from access `start` to `stop`; the way evicted at each access, int8, -1 for none.
+    ) -> NDArray[np.int16]:
+        """Advance a stepper by set from access `start` to `stop`; the way evicted at each access, int16, -1 for none.
 
         The network's state is zero at `start` and advances on every access, whoever decides. Its states do not
         depend on evictions, so they are computed first, chunk by chunk; then all sets go on in lock-step, each round
@@ -97,7 +97,7 @@ class ParrotPolicy:
             expert: for each access of the stretch, whether Belady decides there, bool (stop - start,).
         """
         a = view.accesses
-        victims = np.full(stop - start, -1, np.int8)
+        victims = np.full(stop - start, -1, np.int16)
         alone = expert is not None and bool(expert.all())
         for first, last, memory in self._memories(view, start, stop, alone):
             while (lanes := stepper.advance(last)).size:

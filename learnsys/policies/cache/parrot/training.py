@@ -135,8 +135,7 @@ class ParrotTask:
             sums["accuracy"] += accuracy
             report("fit", step + 1, training.steps)
         model.eval()
-        for embedder in (model.pc, model.address):
-            embedder.forget(0.0, generator)
+        model.forget(0.0, generator)
         return {name: value / training.steps for name, value in sums.items()}
 
     def _sequences(self, parts: Sequence[Arrays], generator: np.random.Generator) -> NDArray[np.int64]:
@@ -166,8 +165,7 @@ class ParrotTask:
         seen = np.concatenate([parts[p]["seen"][o + warm : o + training.sequence] for p, o in batch])
         decision = np.concatenate([parts[p]["decision"][o + warm : o + training.sequence] for p, o in batch])
         view = self._views[0]
-        for embedder in (model.pc, model.address):
-            embedder.forget(training.unknown, generator)
+        model.forget(training.unknown, generator)
         pc, address = (
             torch.from_numpy(keys[ids[times]]).to(policy.device) for keys, ids in ((view.pc, a.pc), (view.line, a.line))
         )
