@@ -3,6 +3,7 @@
 import json
 from collections import deque
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from learnsys.policies.cache.parrot.config import ModelConfig
 from learnsys.policies.cache.parrot.data import belady_labels, replay
 from learnsys.policies.cache.parrot.embedders import ByteEmbedder, Vocabulary
 from learnsys.policies.cache.parrot.policy import ParrotPolicy
+from learnsys.traces.trace import Trace
 
 NEVER = 2**31 - 1
 
@@ -163,6 +165,49 @@ def test_bytes_are_read_most_significant_first():
     digits = torch.tensor([[[1, 2, 3, 4, 5, 6, 7, 8], [255] * 8]])
     expected = embedder.mix(embedder.table[digits].flatten(-2))
     torch.testing.assert_close(embedder(value), expected)
+
+
+@pytest.mark.parametrize("settings", [{}, {"pc_embedder": "byte", "attend_to": "cell"}])
+def test_it_plays_the_environment_as_it_simulates(settings):
+    """With a history as long as the trace an observation tells all, so that each action is the simulation's."""
+    geometry = CacheGeometry(1024, 4)
+    rng = np.random.default_rng(3)
+    trace = Trace((rng.zipf(1.3, 150) % 40 * 64).astype(np.uint64), rng.integers(0, 9, 150).astype(np.uint64))
+    accesses = Accesses.prepare(trace.address, trace.pc, geometry)
+    policy = random_policy(accesses, **settings)
+    env = gym.make("learnsys/CacheReplacement-v0", trace=trace, capacity=1024, ways=4, observation="raw", history=150)
+    observation, info = env.reset(seed=0)
+    done = False
+    while not done:
+        action = policy.act(observation)
+        batched = policy.act({name: np.stack([array, array]) for name, array in observation.items()})
+        assert batched.tolist() == [action, action]
+        observation, _, done, _, info = env.step(action)
+        assert not info["invalid_action"]
+    assert info["hits"] == policy.simulate(accesses, geometry).sum()
+
+
+def test_it_acts_with_features_and_at_hits():
+    geometry = CacheGeometry(1024, 4)
+    policy = random_policy(random_accesses(geometry), line_features=True)
+    trace = {"kind": "stream_hot", "n": 400, "hot": 30}
+    env = gym.make(
+        "learnsys/CacheReplacement-v0", trace=trace, capacity=1024, ways=4, observation="raw", decide="access"
+    )
+    observation, info = env.reset(seed=0)
+    for _ in range(200):
+        action = policy.act(observation)
+        assert info["action_mask"][action]
+        observation, *_, info = env.step(action)
+    with pytest.raises(InputError, match='observation="raw"'):
+        policy.act({"action_mask": np.ones(4, np.int8)})
+
+
+def test_lines_of_another_size_are_refused():
+    geometry = CacheGeometry(2048, 4, line_size=128)
+    accesses = random_accesses(geometry)
+    with pytest.raises(InputError, match="64 bytes, not 128"):
+        random_policy(accesses).simulate(accesses, geometry)
 
 
 def test_saved_and_loaded_it_decides_the_same(tmp_path):

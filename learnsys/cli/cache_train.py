@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from learnsys.errors import InputError
@@ -68,6 +68,7 @@ def train(
         per_round = -(-steps // max(1, rounds))
         config = override(config, (f"training.steps={per_round}", f"loop.rounds={rounds}"))
     geometry = CacheGeometry(parse_bytes(capacity), ways, line_size)
+    config = replace(config, model=replace(config.model, line_size=line_size))
     accesses = read_trace(trace)
     if accesses.objects:
         raise InputError("holds objects, not addresses", file=trace, remedy="use a trace of a program's accesses")

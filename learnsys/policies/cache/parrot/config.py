@@ -37,6 +37,8 @@ class ModelConfig:
     """add its last PC and the features of its own past to a line's vector, and score those features directly too"""
     direct: int = 32
     """width of the two layers that score the features directly"""
+    line_size: int = 64
+    """bytes in a line; training sets it to the cache's"""
     evict_by: Literal["score", "reuse"] = "score"
     """the head that chooses the victim: eviction scores, or the predicted reuse distance"""
 

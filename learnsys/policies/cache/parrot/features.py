@@ -81,6 +81,11 @@ def _of_lines(times, touched, past, out):
                 out[i, way, 2 + f] = past[touch, f]
 
 
+def unknown_past() -> NDArray[np.float32]:
+    """The features of an access of which nothing before is known, float32 (PAST,)."""
+    return np.array([_FIRST / 8, _FIRST / 8, 0, *[0.5] * (PAST - 3)], np.float32)
+
+
 def past_of(accesses: Accesses, cache_lines: int) -> NDArray[np.float32]:
     """The features of each access, float32 (n, PAST), for a cache of `cache_lines` lines.
 

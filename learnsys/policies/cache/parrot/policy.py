@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from learnsys.envs.cache.stepper import Stepper
 from learnsys.errors import InputError
 from learnsys.files import write_json
 from learnsys.imitation import Arrays, Report, load_arrays, save_arrays, silent
+from learnsys.policies.cache.parrot.agent import actions
 from learnsys.policies.cache.parrot.config import ModelConfig
 from learnsys.policies.cache.parrot.data import line_keys
 from learnsys.policies.cache.parrot.embedders import Vocabulary
@@ -64,15 +65,33 @@ class ParrotPolicy:
         self.device = torch.device(device)
         self.model = ParrotModel(config, len(pcs) + 1, len(addresses) + 1).to(self.device)
 
+    def pc_keys(self, pc: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """What the PC embedder reads for program counters, any shape."""
+        return pc.astype(np.int64) if self.config.pc_embedder == "byte" else self.pcs.lookup(pc)
+
+    def line_keys(self, address: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """What the address embedder reads for byte addresses, any shape."""
+        number = address >> np.uint64(self.config.line_size.bit_length() - 1)
+        return number.astype(np.int64) if self.config.address_embedder == "byte" else self.addresses.lookup(number)
+
     def view(self, accesses: Accesses, cache_lines: int) -> View:
         """`accesses` as this policy reads them, for a cache of that many lines."""
-        pc, line = accesses.pc_value, accesses.line_number
+        bits = np.uint64(self.config.line_size.bit_length() - 1)
         return View(
             accesses,
-            pc.astype(np.int64) if self.config.pc_embedder == "byte" else self.pcs.lookup(pc),
-            line.astype(np.int64) if self.config.address_embedder == "byte" else self.addresses.lookup(line),
+            self.pc_keys(accesses.pc_value),
+            self.line_keys(accesses.line_number << bits),
             past_of(accesses, cache_lines) if self.config.line_features else None,
         )
+
+    def act(self, observation: Mapping[str, NDArray[Any]]) -> Any:
+        """The action for one raw observation of `learnsys/CacheReplacement-v0` (int), or for a batch (int64 (B,)).
+
+        See `learnsys.policies.cache.parrot.agent`.
+        """
+        if observation["action_mask"].ndim > 1:
+            return actions(self, observation)
+        return int(actions(self, {name: np.asarray(array)[None] for name, array in observation.items()})[0])
 
     @torch.inference_mode()
     def roll_out(
@@ -180,7 +199,16 @@ class ParrotPolicy:
         return self.model.lines(address, pc, features), features
 
     def simulate(self, accesses: Accesses, geometry: CacheGeometry, seed: int = 0) -> NDArray[np.uint8]:
-        """Whether each access hits a cache under this policy that starts empty; uint8 (n,). `seed` changes nothing."""
+        """Whether each access hits a cache under this policy that starts empty; uint8 (n,). `seed` changes nothing.
+
+        Raises:
+            InputError: the policy was trained for lines of another size.
+        """
+        if geometry.line_size != self.config.line_size:
+            raise InputError(
+                f"trained for lines of {self.config.line_size} bytes, not {geometry.line_size}",
+                remedy=f"simulate with --line-size {self.config.line_size}",
+            )
         stepper = Stepper(accesses, geometry.sets, geometry.ways, by_set=True)
         self.roll_out(self.view(accesses, geometry.sets * geometry.ways), stepper, 0, len(accesses))
         return stepper.hits

@@ -71,6 +71,11 @@ class ParrotTask:
     def __init__(
         self, split: Split, config: ParrotConfig, geometry: CacheGeometry, seed: int, device: str = "cpu"
     ) -> None:
+        if config.model.line_size != geometry.line_size:
+            raise InputError(
+                f"the model reads lines of {config.model.line_size} bytes, the cache has {geometry.line_size}",
+                remedy=f"set model.line_size to {geometry.line_size}",
+            )
         self.split, self.config, self.geometry, self.seed = split, config, geometry, seed
         self._place = np.zeros(1, np.int64)  # where the next roll-out begins in the training part
         self._stepper = self._new_stepper()
@@ -92,7 +97,7 @@ class ParrotTask:
 
     def restart(self, number: int) -> None:
         torch.manual_seed(self.seed + number)
-        fresh = ParrotPolicy(self.config.model, self.policy.pcs, self.policy.addresses, self.policy.device)
+        fresh = ParrotPolicy(self.policy.config, self.policy.pcs, self.policy.addresses, self.policy.device)
         self.policy.model = fresh.model
         self._optimise()
 
