@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,10 @@ from learnsys.errors import InputError
 
 State = dict[str, NDArray[Any]]
 """A simulation's whole state, by name, so that it can be kept in a file and resumed."""
+
+
+def _no_values() -> NDArray[np.uint64]:
+    return np.zeros(0, np.uint64)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class Chunk:
     """absolute index of the chunk's first access"""
     size: NDArray[np.int64] | None = None
     """bytes of each object (at least 1), where sizes count"""
+    line_number: NDArray[np.uint64] = field(default_factory=_no_values)
+    """what each line id so far stands for, byte address >> log2(line size), (at least the largest id + 1,)"""
+    pc_value: NDArray[np.uint64] = field(default_factory=_no_values)
+    """the program counter that each id so far stands for, (at least the largest id + 1,)"""
 
 
 class SetPolicy(ABC):

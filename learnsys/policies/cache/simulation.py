@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,8 @@ def chunk_of(accesses: Accesses, start: int, stop: int, future: bool = False) ->
         pc=np.ascontiguousarray(accesses.pc[part]),
         next_use=np.ascontiguousarray(accesses.next_use[part]) if future else _NONE,
         start=start,
+        line_number=accesses.line_number,
+        pc_value=accesses.pc_value,
     )
 
 
@@ -96,7 +98,7 @@ def fit(policy: SetPolicy, accesses: Accesses, geometry: CacheGeometry, start: i
     part = chunk_of(accesses, start, stop)
     inside = next_uses(part.line, accesses.line_number.size)
     inside[inside < stop - start] += start
-    return policy.fit(Chunk(part.line, part.row, part.pc, inside, start), geometry)
+    return policy.fit(replace(part, next_use=inside), geometry)
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,8 @@ class Stream:
             pc=self._pcs.map(np.zeros(len(trace), np.uint64) if trace.pc is None else trace.pc),
             next_use=np.zeros(0, np.int32),
             start=self.position,
+            line_number=self._lines.values,
+            pc_value=self._pcs.values,
         )
         self.position += len(trace)
         return {

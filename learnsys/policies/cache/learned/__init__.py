@@ -1,0 +1,1 @@
+"""A policy that learns while the program runs: the features, the network, and the policy around them."""
