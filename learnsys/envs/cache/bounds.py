@@ -11,13 +11,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from learnsys.envs.cache.accesses import Accesses
+from learnsys.envs.cache.intrinsics import prefetch
 
 
-@njit(["void(int32[:], int32[:], int32[:, :], uint8[:])"], cache=True, nogil=True)
+@njit(["void(int32[::1], int32[::1], int32[:, ::1], uint8[::1])"], cache=True, nogil=True)
 def lru_kernel(line, row, stack, hits):
     """LRU by move-to-front: `stack[r]` lists the lines of set r, most recent first; -1 is a free way."""
     ways = stack.shape[1]
+    flat = stack.reshape(-1)
     for t in range(line.size):
+        prefetch(flat, np.int64(row[min(t + 16, line.size - 1)]) * ways)
         wanted = line[t]
         lines = stack[row[t]]
         held = lines[0]
@@ -35,7 +38,7 @@ def lru_kernel(line, row, stack, hits):
 
 
 @njit(
-    ["void(int32[:], int32[:], int32[:], int32[:, :], int32[:, :], boolean, uint8[:])"],
+    ["void(int32[::1], int32[::1], int32[::1], int32[:, ::1], int32[:, ::1], boolean, uint8[::1])"],
     cache=True,
     nogil=True,
 )
