@@ -72,6 +72,10 @@ class SetPolicy(ABC):
     def grow(self, state: State, n_lines: int, n_pcs: int) -> None:
         """Make room in `state` for ids below `n_lines` and `n_pcs`; called before each chunk."""
 
+    def resident(self, state: State) -> NDArray[np.int32]:
+        """Ids of the lines held, in any order, -1 where free; int32 (sets, ways), the state's own array."""
+        return state["tags"]
+
 
 class ObjectPolicy(ABC):
     """Replacement in a fully associative cache of objects.

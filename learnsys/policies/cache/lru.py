@@ -23,3 +23,6 @@ class LRU(SetPolicy):
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         lru_kernel(chunk.line, chunk.row, state["stack"], hits)
+
+    def resident(self, state: State) -> NDArray[np.int32]:
+        return state["stack"]

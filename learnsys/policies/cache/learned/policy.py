@@ -110,3 +110,6 @@ class LearnsysCache(SetPolicy):
             chunk.line, chunk.row, chunk.pc, chunk.line_number, chunk.pc_value, chunk.start, hits, *groups,
             self.rate if self.learn else 0.0, self.draws, self.window * sets * ways, self.duel, self.rule,
         )
+
+    def resident(self, state: State) -> NDArray[np.int32]:
+        return state["cache.tags"]

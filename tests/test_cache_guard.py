@@ -1,0 +1,124 @@
+"""The guard: its theorem, access by access, on random traces and on the policies that ship."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learnsys.envs.cache.accesses import Accesses
+from learnsys.errors import InputError
+from learnsys.policies.cache.guard import Guard, guard
+from learnsys.policies.cache.registry import make_set_policy
+from learnsys.policies.cache.simulation import Simulation, chunk_of, simulate
+from learnsys.testing.policies import check_set_policy, geometry_of, varied_accesses
+
+PAIRS = [("mru", "lru"), ("random", "lru"), ("hawkeye", "srrip"), ("mockingjay", "lru"), ("belady_bypass", "lru")]
+
+
+def trace_of(lines: list[int], sets: int, ways: int) -> Accesses:
+    numbers = np.array(lines, np.uint64)
+    return Accesses.prepare(numbers * 64, numbers % 3, geometry_of(sets, ways))
+
+
+def history(policy: Guard, trace: Accesses, sets: int, ways: int):
+    """One access at a time: hits, the hits of the two shadows, and groups and contents before each access."""
+    geometry = geometry_of(sets, ways)
+    simulation = Simulation(policy, geometry)
+    shadows = [Simulation(policy.policy, geometry), Simulation(policy.fallback, geometry)]
+    ids = trace.line_number.size, trace.pc_value.size
+    hits, shadow_hits, groups, missing = [], [], [], []
+    for t in range(len(trace)):
+        groups.append(simulation.state["groups"].copy())
+        held = [each.policy.resident(each.state) for each in shadows]
+        tags = simulation.state["tags"]
+        missing.append([[len(set(h[r]) - set(tags[r]) - {-1}) for r in range(sets)] for h in held])
+        part = chunk_of(trace, t, t + 1, policy.needs_future)
+        hits.append(int(simulation.run(part, *ids)[0]))
+        shadow_hits.append([int(each.run(part, *ids)[0]) for each in shadows])
+    groups.append(simulation.state["groups"].copy())
+    return np.array(hits), np.array(shadow_hits), np.array(groups), np.array(missing)
+
+
+@pytest.mark.parametrize(("name", "fallback"), PAIRS)
+@settings(max_examples=12, deadline=None)
+@given(
+    lines=st.lists(st.integers(0, 23), min_size=40, max_size=160),
+    threshold=st.integers(1, 6),
+    group=st.sampled_from([1, 2, 4]),
+)
+def test_the_theorem_holds(name, fallback, lines, threshold, group):
+    sets, ways = 4, 2
+    trace = trace_of(lines, sets, ways)
+    policy = Guard(make_set_policy(name), make_set_policy(fallback), group=group, threshold=threshold)
+    hits, shadow_hits, groups, missing = history(policy, trace, sets, ways)
+    misses, shadow_misses = 1 - hits, 1 - shadow_hits
+    for g in range(sets // group):
+        mine = trace.row // group == g
+        following = groups[:-1, g, 0]
+        edges = [0, *(1 + np.flatnonzero(np.diff(groups[:, g, 2])))]
+        stretches = list(zip(edges, [*edges[1:], len(trace)], strict=True))
+        assert len(stretches) == groups[-1, g, 2] + 1
+        for low, high in stretches:
+            if low == high:
+                continue
+            followed = following[low]
+            assert (following[low:high] == followed).all()
+            part = slice(low, high)
+            mine_misses = misses[part][mine[part]].sum()
+            theirs = shadow_misses[part][mine[part]].sum(0)
+            at_start = missing[low, followed, g * group : (g + 1) * group].sum()
+            assert mine_misses <= theirs[followed] + at_start <= theirs[followed] + group * ways
+            assert theirs[followed] <= theirs[1 - followed] + threshold
+        switches = groups[-1, g, 2]
+        with_policy = switches // 2 + switches % 2
+        with_fallback = switches + 1 - with_policy
+        total = misses[mine].sum()
+        all_theirs = shadow_misses[mine].sum(0)
+        moved = switches * group * ways
+        assert total <= all_theirs[1] + with_policy * threshold + moved
+        assert total <= all_theirs[0] + with_fallback * threshold + moved
+
+
+@pytest.mark.parametrize("name", ["lru", "mru", "hawkeye", "mockingjay", "srrip", "table_pc", "belady"])
+def test_a_guarded_policy_keeps_the_contract(name):
+    check_set_policy(guard(make_set_policy(name)), accesses=600)
+
+
+def test_without_switches_the_cache_is_the_fallback():
+    geometry = geometry_of(8, 8)
+    trace = varied_accesses(4000, geometry)
+    policy = guard(make_set_policy("mru"), "srrip", threshold=10**6)
+    assert np.array_equal(simulate(policy, trace, geometry), simulate(make_set_policy("srrip"), trace, geometry))
+
+
+def test_the_shadows_run_as_if_alone():
+    geometry = geometry_of(8, 8)
+    trace = varied_accesses(3000, geometry)
+    policy, ids = guard(make_set_policy("drrip"), threshold=4), (trace.line_number.size, trace.pc_value.size)
+    guarded, alone = Simulation(policy, geometry, 5), Simulation(make_set_policy("drrip"), geometry, 5)
+    for simulation in (guarded, alone):
+        simulation.run(chunk_of(trace, 0, len(trace)), *ids)
+    for name, array in alone.state.items():
+        assert np.array_equal(guarded.state[f"policy/{name}"], array), name
+
+
+def test_the_better_of_two_is_followed():
+    """A loop over one line more than a set holds: LRU never hits, MRU nearly always."""
+    geometry = geometry_of(4, 8)
+    trace = trace_of(list(np.arange(36000) % 36), 4, 8)
+    mru, lru = (simulate(make_set_policy(name), trace, geometry).mean() for name in ("mru", "lru"))
+    assert lru == 0 and mru > 0.8
+    good = simulate(guard(make_set_policy("mru"), threshold=32), trace, geometry).mean()
+    assert good > mru - 0.01
+    swapped = Guard(make_set_policy("lru"), make_set_policy("mru"), threshold=32)
+    assert simulate(swapped, trace, geometry).mean() > mru - 0.01
+
+
+def test_impossible_guards_are_refused():
+    for wrong in ({"group": 0}, {"threshold": 0}):
+        with pytest.raises(InputError):
+            guard(make_set_policy("mru"), **wrong)
+    with pytest.raises(InputError):
+        guard(make_set_policy("mru"), "nothing")
