@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -14,19 +13,17 @@ from numpy.typing import NDArray
 from pyscipopt import Model
 
 from learnsys.envs.branching.control import Episode
-from learnsys.envs.branching.forms import Form, Shaper, Sizes, measure
+from learnsys.envs.branching.forms import Form, Shaper, find_sizes
 from learnsys.envs.branching.models import (
     SOLVED,
     check_parameters,
-    copy_model,
-    read_model,
     seed_parameters,
     set_parameters,
     summary,
 )
 from learnsys.envs.branching.observations import observation_function
 from learnsys.envs.branching.rewards import as_reward
-from learnsys.envs.branching.sources import knapsack, make_source
+from learnsys.envs.branching.sources import draw_explicit, knapsack, make_source
 from learnsys.errors import InputError
 
 BARE: dict[str, Any] = {
@@ -44,7 +41,7 @@ MOST_SKIPS = 100
 class SolverEnv(gym.Env[Any, Any]):
     """Base of the environments on SCIP; see their docstrings for the arguments."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}  # type: ignore[misc]
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # type: ignore[misc]
     path_arguments: ClassVar[tuple[str, ...]] = ("instances",)
     """arguments that may be files; `learnsys.envs.register` makes them absolute"""
 
@@ -82,7 +79,7 @@ class SolverEnv(gym.Env[Any, Any]):
         if form not in ("graph", "padded", "direct"):
             raise InputError(f"form={form!r} is not possible", remedy="choose 'graph', 'padded' or 'direct'")
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise InputError(f"render_mode={render_mode!r} is not possible", remedy="choose 'ansi'")
+            raise InputError(f"render_mode={render_mode!r} is not possible", remedy="choose 'ansi' or 'rgb_array'")
         self._episode: Episode | None = None
         self._kernel: Any = None
         limits = {"totalnodes": node_limit, "time": time_limit, "memory": memory_limit}
@@ -101,10 +98,11 @@ class SolverEnv(gym.Env[Any, Any]):
         self.strict = strict
         self.render_mode = render_mode
 
-        self.sizes = self._find_sizes(max_variables, max_rows, max_edges)
+        self.sizes = find_sizes(self.source.large, form, max_variables, max_rows, max_edges)
         self._mask = np.zeros(self._mask_shape(), np.int8)
         self._over = True
         self._recording: tuple[Any, Any, list[Any]] | None = None
+        self._trail: list[dict[str, Any]] = []
         self._shape = Shaper(form, *self._example(), self.sizes, self._mask_shape())
         self.observation_space = self._shape.space
 
@@ -154,8 +152,9 @@ class SolverEnv(gym.Env[Any, Any]):
         self._close_episode()
         self._recording = (self.np_random.bit_generator.state, options, [])
         skipped: list[str] = []
+        self._trail = []
         while True:
-            name, model = self.source.draw(self.np_random) if instance is None else _explicit(instance)
+            name, model = self.source.draw(self.np_random) if instance is None else draw_explicit(instance)
             waiting = self._begin(name, model, {**seed_parameters(self.np_random), **self.scip_params})
             status = self.model.getStatus()
             if waiting or instance is not None or self.source.single or status not in SOLVED:
@@ -188,16 +187,15 @@ class SolverEnv(gym.Env[Any, Any]):
         return self._mask.reshape(-1).astype(np.bool_)
 
     def render(self) -> Any:
-        """Where the solving process stands, in a line of text."""
+        """Where the solving process stands: a line of text ("ansi"), or both bounds over the nodes ("rgb_array")."""
         if self.render_mode is None:
             return None
-        if self._episode is None:
-            return "no episode"
-        now = summary(self.model)
-        return (
-            f"{now['status']}: {now['n_nodes']} nodes, {now['n_lp_iterations']} LP iterations, "
-            f"bounds {now['dual_bound']:g} and {now['primal_bound']:g}, {int(self._mask.sum())} actions"
-        )
+        from learnsys.envs.branching import rendering
+
+        actions = int(self._mask.sum())
+        if self.render_mode == "rgb_array":
+            return rendering.picture(self._trail, actions)
+        return rendering.line(summary(self.model), actions)
 
     def close(self) -> None:
         """End the episode and free all models."""
@@ -244,6 +242,8 @@ class SolverEnv(gym.Env[Any, Any]):
         observation = None
         if waiting and self.observation_function is not None:
             observation = self.observation_function.extract(model, False)
+        if self.render_mode == "rgb_array":
+            self._trail.append(summary(model))
         info = self._decided(waiting)
         if self.information_function is not None:
             found = self.information_function.extract(model, done)
@@ -285,21 +285,6 @@ class SolverEnv(gym.Env[Any, Any]):
 
     # ---- spaces --------------------------------------------------------------------------------------------------
 
-    def _find_sizes(self, variables: int | None, rows: int | None, edges: int | None) -> Sizes:
-        given = {"variables": variables, "rows": rows, "edges": edges}
-        if variables is None or (self.form == "padded" and (rows is None or edges is None)):
-            model = self.source.large()
-            try:
-                measured = measure(model) if self.form == "padded" else Sizes(max(1, model.getNVars(transformed=False)))
-            finally:
-                model.free()
-        else:
-            measured = Sizes(1)
-        sizes = Sizes(**{name: getattr(measured, name) if size is None else size for name, size in given.items()})
-        if min(sizes.variables, sizes.rows + 1, sizes.edges + 1) < 1:
-            raise InputError(f"{sizes} is no size of an observation", remedy="give positive max_variables and so on")
-        return sizes
-
     def _check_size(self, n: int) -> None:
         if n > self.sizes.variables:
             raise InputError(
@@ -337,11 +322,3 @@ class SolverEnv(gym.Env[Any, Any]):
         for action in actions:
             self.step(action)
         self.np_random.bit_generator.state = now
-
-
-def _explicit(instance: Any) -> tuple[str, Model]:
-    if isinstance(instance, Model):
-        return instance.getProbName(), copy_model(instance)
-    if isinstance(instance, (str, Path)):
-        return str(instance), read_model(instance)
-    raise InputError(f"{instance!r} is no instance", remedy="give a file or a pyscipopt Model")

@@ -147,8 +147,8 @@ class _Core:
         setattr(self.plugin, self.plugin.hook, caller.switch)
         # What a callback of another plugin raises never reaches Python's caller: Cython reports it as "unraisable".
         report = sys.unraisablehook
-        sys.unraisablehook = self.lost.append
         try:
+            sys.unraisablehook = self.lost.append
             ended = process.switch(answer) is _ENDED
         finally:
             sys.unraisablehook = report

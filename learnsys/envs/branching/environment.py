@@ -86,7 +86,7 @@ class BranchingEnv(SolverEnv):
     - `form`; `max_variables`, `max_rows`, `max_edges`: room in spaces; None measures a large instance and adds half for
       cuts. More variables than that raise `InputError` at `reset`, except in the direct form.
     - `strict`: raise on masked-out actions.
-    - `render_mode`: "ansi" (a line of text).
+    - `render_mode`: "ansi" (a line of text) or "rgb_array" (a picture of both bounds over the nodes).
 
     Bad arguments and unreadable files raise `learnsys.errors.InputError`; if SCIP fails, `step` and `reset` raise
     `learnsys.envs.branching.control.SolverError`. What a function of the user raises comes out of `step` as it is. An

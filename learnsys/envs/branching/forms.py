@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,6 +45,31 @@ def measure(model: Model, slack: float = 1.5) -> Sizes:
         edges += sides * length
     variables = model.getNVars(transformed=False)
     return Sizes(max(variables, 1), int(slack * rows) + 50, int(slack * edges) + 500)
+
+
+def find_sizes(
+    large: Callable[[], Model], form: Form, variables: int | None, rows: int | None, edges: int | None
+) -> Sizes:
+    """The sizes given, those that are None measured on the model that `large` makes.
+
+    Raises:
+        InputError: a size is negative, or there is no room for a variable.
+    """
+    measured = Sizes(1)
+    if variables is None or (form == "padded" and (rows is None or edges is None)):
+        model = large()
+        try:
+            measured = measure(model) if form == "padded" else Sizes(max(model.getNVars(transformed=False), 1))
+        finally:
+            model.free()
+    sizes = Sizes(
+        measured.variables if variables is None else variables,
+        measured.rows if rows is None else rows,
+        measured.edges if edges is None else edges,
+    )
+    if sizes.variables < 1 or sizes.rows < 0 or sizes.edges < 0:
+        raise InputError(f"{sizes} is no size of an observation", remedy="give positive max_variables and so on")
+    return sizes
 
 
 class Anything(spaces.Space[Any]):

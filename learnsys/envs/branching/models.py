@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gzip
 import os
 import re
@@ -65,6 +66,7 @@ def _try_reading(path: Path) -> None:
         if child == 0:
             code = 1
             try:
+                faulthandler.disable()
                 os.dup2(output.fileno(), 1)
                 os.dup2(output.fileno(), 2)
                 model = Model()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -109,7 +110,7 @@ def as_reward(reward: Any) -> RewardFunction:
         if name not in REWARDS:
             raise InputError(f"no reward is called {name!r}", remedy=f"choose from {', '.join(REWARDS)}")
         return -REWARDS[name]() if reward.startswith("-") else REWARDS[name]()
-    if isinstance(reward, (int, float)):
+    if isinstance(reward, (int, float)) and math.isfinite(reward):
         return Constant(reward)
     if is_reward_function(reward):
         return reward

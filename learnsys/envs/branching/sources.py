@@ -78,7 +78,7 @@ class Given(Source):
         self.model = model
 
     def draw(self, rng: np.random.Generator) -> tuple[str, Model]:
-        return self.model.getProbName(), self.large()
+        return self.model.getProbName(), copy_model(self.model)
 
     def large(self) -> Model:
         return copy_model(self.model)
@@ -144,6 +144,19 @@ def make_source(instances: Any) -> Source:
         f"{instances!r} is no source of instances",
         remedy="give a generator's name, a file, a directory, a list of files, a Model or a function that makes one",
     )
+
+
+def draw_explicit(instance: Any) -> tuple[str, Model]:
+    """A name and a fresh model of one instance, a file or a model, which is copied.
+
+    Raises:
+        InputError: neither, or the file cannot be read.
+    """
+    if isinstance(instance, Model):
+        return Given(instance).draw(np.random.default_rng())
+    if isinstance(instance, (str, os.PathLike)):
+        return os.fspath(instance), read_model(instance)
+    raise InputError(f"{instance!r} is no instance", remedy="give a file or a pyscipopt Model")
 
 
 def knapsack(rng: np.random.Generator, rows: int = 3, items: int = 18) -> Model:

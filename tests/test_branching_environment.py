@@ -1,0 +1,510 @@
+"""The branching environment: forms, masks, seeds, instances, limits, bad input, vector forms, trained agents."""
+
+import subprocess
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from pyscipopt import Model, quicksum
+
+import learnsys.envs
+from learnsys.envs.branching.base import BARE
+from learnsys.envs.branching.environment import BranchingEnv
+from learnsys.envs.branching.forms import Sizes, measure
+from learnsys.envs.branching.models import read_model
+from learnsys.envs.branching.observations import OBSERVATIONS, NodeBipartite
+from learnsys.envs.branching.sources import knapsack
+from learnsys.errors import InputError
+from learnsys.testing.environments import check_environment
+
+MIPLIB = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "miplib"
+
+
+def play(env, seed, steps=1000, choose=lambda info: info["action_set"][len(info["action_set"]) // 2]):
+    """Actions, rewards and the last info of an episode in the direct form."""
+    _, info = env.reset(seed=seed)
+    actions, rewards = [], [info["reward_offset"]]
+    for _ in range(steps):
+        action = int(choose(info))
+        _, reward, terminated, truncated, info = env.step(action)
+        actions.append(action)
+        rewards.append(reward)
+        if terminated or truncated:
+            return actions, rewards, {**info, "terminated": terminated, "truncated": truncated}
+    return actions, rewards, info
+
+
+@pytest.fixture
+def instance(tmp_path):
+    model = knapsack(np.random.default_rng(0))
+    path = tmp_path / "knapsack.cip"
+    model.writeProblem(str(path), verbose=False)
+    model.free()
+    return path
+
+
+# ---- forms -----------------------------------------------------------------------------------------------------------
+
+
+def test_padded_form_keeps_the_contract():
+    check_environment("learnsys/Branching-v0", form="padded", steps=8, scip_params=BARE)
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [*OBSERVATIONS, None, {"graph": "node_bipartite", "costs": "pseudocosts"}, ("khalil2016", NodeBipartite(False))],
+    ids=str,
+)
+@pytest.mark.parametrize("form", ["graph", "padded"])
+def test_every_observation_fits_its_space(observation, form):
+    env = BranchingEnv("knapsack", observation=observation, form=form, scip_params=BARE, node_limit=5)
+    space = env.observation_space
+    seen, info = env.reset(seed=0)
+    over = False
+    while not over:
+        assert space.contains(seen)
+        seen, _, terminated, truncated, info = env.step(int(np.flatnonzero(info["action_mask"])[0]))
+        over = terminated or truncated
+    assert space.contains(seen) and not info["action_mask"].any()
+    env.close()
+
+
+def test_graph_and_padded_hold_the_numbers_of_the_direct_form():
+    envs = {form: BranchingEnv("knapsack", form=form, scip_params=BARE) for form in ("direct", "graph", "padded")}
+    seen = {form: env.reset(seed=1)[0] for form, env in envs.items()}
+    direct, graph, padded = seen["direct"], seen["graph"], seen["padded"]
+    n, m, edges = len(direct.variable_features), len(direct.row_features), len(direct.edge_values)
+    plain = np.nan_to_num(direct.variable_features).astype(np.float32)
+    np.testing.assert_array_equal(graph.nodes[:n, 1:20], plain)
+    np.testing.assert_array_equal(graph.nodes[n:, 20:], direct.row_features.astype(np.float32))
+    assert graph.nodes[:n, 0].sum() == 0 and graph.nodes[n:, 0].sum() == m
+    np.testing.assert_array_equal(graph.edge_links[:, 0] - n, direct.edge_indices[0])
+    np.testing.assert_array_equal(graph.edge_links[:, 1], direct.edge_indices[1])
+    np.testing.assert_array_equal(padded["variable_features"][:n], plain)
+    assert [int(padded[f"{part}_mask"].sum()) for part in ("variable", "row", "edge")] == [n, m, edges]
+    np.testing.assert_array_equal(padded["edge_indices"][:, :edges], direct.edge_indices)
+    np.testing.assert_array_equal(padded["edge_values"][:edges], direct.edge_values.astype(np.float32))
+    for env in envs.values():
+        env.close()
+
+
+def test_rows_without_room_are_left_out_with_their_edges():
+    env = BranchingEnv("knapsack", form="padded", max_rows=2, max_edges=20, scip_params=BARE)
+    seen, _ = env.reset(seed=0)
+    assert env.observation_space.contains(seen)
+    assert seen["row_mask"].sum() == 2 and seen["edge_mask"].sum() == 20
+    assert seen["edge_indices"][0].max() <= 1
+    env.close()
+
+
+def test_sizes_count_split_rows():
+    model = Model()
+    x = [model.addVar(vtype="B") for _ in range(3)]
+    model.addCons(quicksum(x) <= 2)
+    model.addCons(x[0] + x[1] == 1)
+    assert measure(model, slack=1.0) == Sizes(3, 3 + 50, 3 + 4 + 500)
+
+
+def test_more_variables_than_room_is_an_error_except_in_the_direct_form():
+    for form in ("graph", "padded"):
+        env = BranchingEnv("knapsack", form=form, max_variables=4, scip_params=BARE)
+        with pytest.raises(InputError, match="max_variables=18"):
+            env.reset(seed=0)
+        env.close()
+    env = BranchingEnv("knapsack", form="direct", max_variables=4, scip_params=BARE)
+    assert len(env.reset(seed=0)[1]["action_mask"]) == 18
+    env.close()
+
+
+# ---- actions ---------------------------------------------------------------------------------------------------------
+
+
+def test_actions_outside_the_mask():
+    env = BranchingEnv("knapsack", form="direct")
+    strict = BranchingEnv("knapsack", form="direct", strict=True)
+    for wrong in (-1, 10**9, 0.5, "x", np.array([1, 2]), np.nan):
+        env.reset(seed=0)
+        assert env.step(wrong)[4]["invalid_action"]
+        _, info = strict.reset(seed=0)
+        with pytest.raises(InputError, match="no candidate"):
+            strict.step(wrong)
+        strict.step(np.array(info["action_set"][0]))  # the decision still waits
+    env.close()
+    strict.close()
+
+
+def test_none_lets_scip_branch():
+    env = BranchingEnv("knapsack", form="direct", scip_params={"branching/mostinf/priority": 9_999_999})
+    _, info = env.reset(seed=0)
+    nodes = 0
+    while info["action_mask"].any():
+        info = env.step(None)[4]
+        assert "invalid_action" not in info
+        nodes += 1
+    assert info["status"] == "optimal" and nodes > 3
+    env.close()
+
+
+def test_pseudo_candidates_are_all_unfixed_discrete_variables():
+    env = BranchingEnv("knapsack", form="direct", pseudo_candidates=True, scip_params=BARE)
+    _, info = env.reset(seed=0)
+    assert len(info["action_set"]) == 18
+    integral = [i for i, x in enumerate(env.model.getVars(transformed=True)) if env.model.isFeasIntegral(x.getLPSol())]
+    info = env.step(integral[0])[4]
+    assert "invalid_action" not in info
+    actions, _, info = play(env, 0)
+    assert info["status"] == "optimal" and len(actions) > 3
+    env.close()
+
+
+# ---- seeds -----------------------------------------------------------------------------------------------------------
+
+EPISODE = """
+    import numpy as np
+    from learnsys.envs.branching.environment import BranchingEnv
+    env = BranchingEnv("knapsack", observation=None, form="direct", node_limit=60)
+    info = env.reset(seed=11)[1]
+    trace = []
+    while info["action_mask"].any():
+        trace.append(int(info["action_set"][-1]))
+        info = env.step(trace[-1])[4]
+    print(trace, info["n_nodes"], info["n_lp_iterations"], info["dual_bound"].hex())
+"""
+
+
+def test_same_seed_same_tree_here_and_in_another_process():
+    env = BranchingEnv("knapsack", form="direct")
+    first, second, other = (play(env, seed) for seed in (2, 2, 3))
+    assert first[:2] == second[:2]
+    assert first[0] != other[0]
+    env.close()
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(EPISODE)], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(runs) == 1 and len(runs.pop()) > 50
+
+
+def test_episodes_differ_and_the_sequence_repeats():
+    env = BranchingEnv(knapsack(np.random.default_rng(0)), form="direct", scip_params=BARE)
+
+    def sequence():
+        env.reset(seed=5)
+        found = []
+        for _ in range(4):
+            _, info = env.reset()
+            found.append(info["action_set"].tolist())
+        return found
+
+    first = sequence()
+    assert first == sequence()
+    assert len({str(one) for one in first}) > 1  # SCIP's permutations are drawn anew
+    env.close()
+
+
+def test_episodes_do_not_warm_start_each_other(instance):
+    env = BranchingEnv(instance, form="direct")
+    first = play(env, 0)
+    for seed in range(3):
+        play(env, seed)
+    assert play(env, 0)[:2] == first[:2]
+    fresh = BranchingEnv(instance, form="direct")
+    assert play(fresh, 0)[:2] == first[:2]
+    env.close()
+    fresh.close()
+
+
+# ---- instances -------------------------------------------------------------------------------------------------------
+
+
+def test_instances_from_everywhere(instance, tmp_path):
+    model = read_model(instance)
+    sources = ["knapsack", instance, str(tmp_path), [instance, instance], model, knapsack, lambda: read_model(instance)]
+    for source in sources:
+        env = BranchingEnv(source, form="direct")
+        _, info = env.reset(seed=0)
+        assert info["action_mask"].any(), source
+        env.close()
+    env = BranchingEnv("knapsack", form="direct")
+    for chosen in (instance, str(instance), model):
+        _, info = env.reset(seed=0, options={"instance": chosen})
+        assert info["instance"] in (str(instance), "knapsack")
+    env.close()
+    model.free()
+
+
+@pytest.mark.parametrize("source", ["nothing_of_this_name", "missing.mps", 7, [], None, lambda: 3])
+def test_bad_sources_are_told(source):
+    with pytest.raises(InputError):
+        BranchingEnv(source)
+
+
+def test_a_directory_without_models_is_told(tmp_path):
+    with pytest.raises(InputError, match="no model files"):
+        BranchingEnv(tmp_path)
+
+
+def test_a_solved_model_is_refused():
+    model = knapsack(np.random.default_rng(0))
+    model.optimize()
+    with pytest.raises(InputError, match="solved or transformed"):
+        BranchingEnv(model)
+    model.free()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"form": "flat"},
+        {"reward": "speed"},
+        {"reward": float("nan")},
+        {"observation": "everything"},
+        {"scip_params": {"limits/no": 1}},
+        {"scip_params": {"limits/time": "long"}},
+        {"scip_params": {"presolving/emphasis": "strong"}},
+        {"node_limit": -2},
+        {"max_variables": 0},
+        {"render_mode": "human"},
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_told(arguments, capfd):
+    with pytest.raises(InputError):
+        BranchingEnv("knapsack", **arguments)
+
+
+def test_unknown_options_and_instances_are_told():
+    env = BranchingEnv("knapsack", form="direct")
+    with pytest.raises(InputError, match="no option 'file'"):
+        env.reset(options={"file": "x"})
+    with pytest.raises(InputError, match="no such file"):
+        env.reset(options={"instance": "missing.mps"})
+    with pytest.raises(InputError, match="is no instance"):
+        env.reset(options={"instance": 3})
+    env.reset(seed=0)
+    env.close()
+
+
+def easy():
+    """Solved without a decision."""
+    model = Model("easy")
+    model.setObjective(model.addVar(vtype="I", ub=3), "maximize")
+    return model
+
+
+def test_instances_without_a_decision_are_skipped_unless_asked_for():
+    calls = []
+
+    def sometimes(rng):
+        calls.append(0)
+        return easy() if len(calls) % 3 else knapsack(np.random.default_rng(0))
+
+    env = BranchingEnv(sometimes, form="graph", max_variables=18)
+    calls.clear()
+    _, info = env.reset(seed=0)
+    assert len(info["skipped"]) == 2 and info["action_mask"].any()
+
+    model = easy()
+    for _ in range(2):
+        seen, info = env.reset(seed=0, options={"instance": model})
+        assert not info["action_mask"].any() and not env.action_masks().any() and info["skipped"] == []
+        assert env.observation_space.contains(seen)
+        seen, reward, terminated, truncated, info = env.step(5)
+        assert (reward, terminated, truncated, info["status"]) == (0.0, True, False, "optimal")
+        assert env.observation_space.contains(seen)
+        with pytest.raises(gym.error.ResetNeeded):
+            env.step(5)
+    env.close()
+    env = BranchingEnv(easy, form="direct")
+    with pytest.raises(InputError, match="solved without a decision"):
+        env.reset(seed=0)
+    env.close()
+    env = BranchingEnv(model, form="direct", reward="is_done")
+    assert env.reset(seed=0)[1]["reward_offset"] == 1.0
+    assert env.step(None)[2]
+    env.close()
+
+
+# ---- limits and ends -------------------------------------------------------------------------------------------------
+
+
+def test_limits_truncate():
+    for arguments, status in (({"node_limit": 10}, "totalnodelimit"), ({"lp_iteration_limit": 30}, "lpiterlimit")):
+        env = BranchingEnv("knapsack", form="direct", scip_params=BARE, **arguments)
+        _, _, info = play(env, 0)
+        assert info["truncated"] and not info["terminated"] and info["status"] == status
+        assert info["n_nodes"] <= 12 or status == "lpiterlimit"
+        env.close()
+
+
+@pytest.mark.parametrize("limit", [{"time_limit": 0.0}, {"memory_limit": 0.0}, {"node_limit": 0}])
+def test_a_limit_of_zero_is_an_episode_without_decisions(limit):
+    for form in ("direct", "graph"):
+        env = BranchingEnv("knapsack", form=form, **limit)
+        _, info = env.reset(seed=0)
+        assert not info["action_mask"].any()
+        _, _, terminated, truncated, info = env.step(0)
+        assert truncated and not terminated and info["status"].endswith("limit")
+        env.close()
+
+
+ODD = """
+    import numpy as np, sys
+    from pyscipopt import Model, quicksum, exp
+    from learnsys.envs.branching.environment import BranchingEnv
+
+    def infeasible():
+        model = Model(); x = [model.addVar(vtype="B") for _ in range(3)]
+        model.addCons(2 * x[0] + 2 * x[1] + 2 * x[2] == 3); model.addCons(quicksum(x) >= 1); return model
+
+    def unbounded():
+        model = Model(); x, y = (model.addVar(vtype="I", lb=None) for _ in range(2))
+        model.addCons(x - y <= 1.5); model.setObjective(x + y, "maximize"); return model
+
+    def empty():
+        return Model()
+
+    def pure_lp():
+        model = Model(); x = [model.addVar(ub=2) for _ in range(3)]
+        model.addCons(quicksum(x) <= 4); model.setObjective(quicksum(x), "maximize"); return model
+
+    def nonlinear():
+        model = Model(); x = [model.addVar(vtype="I", ub=9) for _ in range(4)]; z = model.addVar(lb=None)
+        model.addCons(quicksum((one - 2.5 - i / 3) ** 2 for i, one in enumerate(x)) <= z)
+        model.addCons(x[0] * x[1] + 2 * x[2] * x[3] >= 13.5); model.setObjective(z); return model
+
+    def indicators():
+        model = Model(); b = [model.addVar(vtype="B") for _ in range(4)]; x = model.addVar(ub=50)
+        for i, one in enumerate(b):
+            model.addConsIndicator(x <= 10 * i + 1, one)
+        model.addCons(quicksum(b) >= 1.5); model.setObjective(x - 3 * quicksum(b), "maximize"); return model
+
+    model = {name}()
+    for form in ("direct", "graph", "padded"):
+        env = BranchingEnv(model, form=form, observation={observation!r})
+        for _ in range(2):
+            info = env.reset(seed=0)[1]
+            done, steps = False, 0
+            while not done:
+                allowed = np.flatnonzero(info["action_mask"])
+                _, _, terminated, truncated, info = env.step(int(allowed[0]) if len(allowed) else 0)
+                done, steps = terminated or truncated, steps + 1
+            print(info["status"], terminated)
+        env.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"),
+    [
+        ("infeasible", {"infeasible"}),
+        ("unbounded", {"unbounded", "inforunbd"}),
+        ("empty", {"optimal"}),
+        ("pure_lp", {"optimal"}),
+        ("nonlinear", {"optimal"}),
+        ("indicators", {"optimal"}),
+    ],
+)
+def test_odd_models_end_and_never_take_the_process_along(name, statuses):
+    code = textwrap.dedent(ODD.replace("{name}", name).replace("{observation!r}", "'node_bipartite'"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == 6 and all(status in statuses and ended == "True" for status, ended in lines)
+
+
+MALFORMED = {
+    "row.mps": "NAME\nROWS\n garbage\n",  # crashes SCIP's reader
+    "empty.mps": "",
+    "half.mps": "NAME x\nROWS\n N obj\n G c1\nCOLUMNS\n x c1 1 obj\n",
+    "undefined.mps": "NAME x\nROWS\n N obj\n G c1\nCOLUMNS\n x c1 1e400\n x obj 1\nRHS\n RHS c9 4\nENDATA\n",
+    "nan.mps": "NAME x\nROWS\n N obj\n G c1\nCOLUMNS\n x c1 nan\n x obj 1\nRHS\nENDATA\n",
+    "words.lp": "Minimize\n obj: x + + y\nSubject To\n c1: x y >= 3z3 4\nEnd",
+    "bytes.mps.gz": "\x1f\x8bno",
+    "words.cip": "STATISTICS\n nothing\n",
+    "model.txt": "NAME x\n",
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_files_are_told_without_a_word_of_scip(name, tmp_path, capfd):
+    path = tmp_path / name
+    path.write_text(MALFORMED[name], encoding="latin-1")
+    with pytest.raises(InputError) as caught:
+        read_model(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_malformed_lines_are_named(tmp_path):
+    path = tmp_path / "nan.mps"
+    path.write_text(MALFORMED["nan.mps"])
+    with pytest.raises(InputError, match="line 6"):
+        read_model(path)
+
+
+# ---- Gymnasium and others --------------------------------------------------------------------------------------------
+
+
+def test_made_by_name_with_the_arguments_of_the_constructor(instance):
+    env = gym.make(
+        "learnsys/Branching-v0", instances=str(instance), reward="dual_integral", observation="node_bipartite"
+    )
+    _, info = env.reset(seed=0)
+    assert info["action_mask"].dtype == np.int8 and env.unwrapped.action_masks().dtype == np.bool_
+    sampled = env.action_space.sample(mask=info["action_mask"])
+    assert info["action_mask"][sampled]
+    env.close()
+    learnsys.envs.register("my/Branching-v0", base="learnsys/Branching-v0", instances="knapsack", node_limit=3)
+    try:
+        assert gym.spec("my/Branching-v0").kwargs["instances"] == "knapsack"
+        with pytest.raises(InputError, match="no argument 'nodes'"):
+            learnsys.envs.register("my/Branching-v1", base="learnsys/Branching-v0", nodes=3)
+    finally:
+        gym.registry.pop("my/Branching-v0")
+
+
+def test_render_tells_where_it_stands():
+    env = gym.make("learnsys/Branching-v0", render_mode="ansi", scip_params=BARE)
+    env.reset(seed=0)
+    assert "1 nodes" in env.render() and "actions" in env.render()
+    env.close()
+    env = gym.make("learnsys/Branching-v0", render_mode="rgb_array", scip_params=BARE)
+    _, info = env.reset(seed=0)
+    before = env.render()
+    env.step(int(np.flatnonzero(info["action_mask"])[0]))
+    after = env.render()
+    assert before.dtype == np.uint8 and before.shape == after.shape == (300, 500, 3) and (before != after).any()
+    env.close()
+
+
+def test_information_is_merged():
+    env = BranchingEnv("knapsack", form="direct", information={"costs": "pseudocosts"}, observation=None)
+    _, info = env.reset(seed=0)
+    assert np.isfinite(info["costs"][info["action_set"]]).all()
+    env.close()
+
+
+def test_masked_agents_of_stable_baselines3_train_on_the_padded_form_in_processes():
+    contrib = pytest.importorskip("sb3_contrib")
+    from stable_baselines3.common.env_checker import check_env
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import SubprocVecEnv
+
+    arguments = {"form": "padded", "scip_params": BARE, "max_rows": 8, "max_edges": 80}
+    env = gym.make("learnsys/Branching-v0", **arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped, warn=False)
+    env.close()
+    arguments["strict"] = True  # so that an action outside the mask fails
+    vector = make_vec_env("learnsys:learnsys/Branching-v0", 2, env_kwargs=arguments, vec_env_cls=SubprocVecEnv, seed=0)
+    agent = contrib.MaskablePPO("MultiInputPolicy", vector, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")
+    agent.learn(32)
+    vector.close()
