@@ -116,19 +116,22 @@ class Sampler(Eventhdlr):
             self.model.catchEvent(event, self)
 
     def eventexec(self, event: Any) -> None:
-        self.advance(self.model)
+        model, primal = self.model, None
+        if event.getType() == SCIP_EVENTTYPE.BESTSOLFOUND:  # the primal bound follows only after the event
+            primal = model.getSolObjVal(model.getBestSol())
+        self.advance(model, primal)
 
-    def now(self, model: Model) -> float:
-        """The height at this moment."""
+    def now(self, model: Model, primal: float | None = None) -> float:
+        """The height at this moment (with this primal bound, if it is given)."""
         if model.getStage() in BOUNDS_EXIST:
-            return self.height(model.getPrimalbound(), model.getDualbound())
+            return self.height(model.getPrimalbound() if primal is None else primal, model.getDualbound())
         return self.height(model.getObjlimit(), -objective_sense(model) * INFINITY)
 
-    def advance(self, model: Model) -> None:
+    def advance(self, model: Model, primal: float | None = None) -> None:
         """Account for the time since the last event."""
         now = self.clock(model)
         self.total += self.level * (now - self.last)
-        self.last, self.level = now, self.now(model)
+        self.last, self.level = now, self.now(model, primal)
 
     def take(self, model: Model) -> float:
         """The integral since the last call."""
