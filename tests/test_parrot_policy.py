@@ -190,7 +190,7 @@ def test_it_plays_the_environment_as_it_simulates(settings):
 def test_it_acts_with_features_and_at_hits():
     geometry = CacheGeometry(1024, 4)
     policy = random_policy(random_accesses(geometry), line_features=True)
-    trace = {"kind": "stream_hot", "n": 400, "hot": 30}
+    trace = {"kind": "stream-hot", "n": 400, "hot": 30}
     env = gym.make(
         "learnsys/CacheReplacement-v0", trace=trace, capacity=1024, ways=4, observation="raw", decide="access"
     )
