@@ -1,0 +1,64 @@
+"""Kernels of the independent set: Barabasi-Albert graphs and the greedy clique partition."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, types
+
+_INTS = types.int64[::1]
+
+
+@njit([types.int64[:, ::1](types.npy_rng, types.int64, types.int64)], cache=True, nogil=True)
+def barabasi_albert(rng, nodes, affinity):
+    """Edges (n, 2) of a graph that grows from a star of `affinity` leaves around vertex 0.
+
+    Each new vertex is joined to `affinity` distinct old ones, drawn in turn with probability proportional to degree.
+    """
+    edges = np.empty((affinity + (nodes - affinity - 1) * affinity, 2), np.int64)
+    for leaf in range(affinity):
+        edges[leaf, 0] = 0
+        edges[leaf, 1] = leaf + 1
+    made = affinity
+    for node in range(affinity + 1, nodes):
+        old = 2 * made  # a vertex stands once in the old edges for each unit of its degree
+        for number in range(affinity):
+            again = True
+            while again:
+                place = rng.integers(0, old)
+                other = edges[place // 2, place % 2]
+                again = False
+                for before in range(made, made + number):
+                    if edges[before, 0] == other:
+                        again = True
+            edges[made + number, 0] = other
+            edges[made + number, 1] = node
+        made += affinity
+    return edges
+
+
+@njit([_INTS(_INTS, _INTS)], cache=True, nogil=True)
+def partition(starts, neighbours):
+    """The clique of each vertex, where vertices are numbered in the order of preference and neighbours ascend."""
+    nodes = starts.size - 1
+    clique = np.full(nodes, -1)
+    adjacent = np.zeros(nodes, np.int64)  # members of the growing clique that are neighbours
+    n_cliques = 0
+    for centre in range(nodes):
+        if clique[centre] >= 0:
+            continue
+        clique[centre] = n_cliques
+        size = 1
+        mine = neighbours[starts[centre] : starts[centre + 1]]
+        for node in mine:
+            adjacent[node] = 1
+        for node in mine:
+            if clique[node] < 0 and adjacent[node] == size:
+                clique[node] = n_cliques
+                size += 1
+                for other in neighbours[starts[node] : starts[node + 1]]:
+                    if adjacent[other] > 0:
+                        adjacent[other] += 1
+        for node in mine:
+            adjacent[node] = 0
+        n_cliques += 1
+    return clique
