@@ -15,11 +15,16 @@ import learnsys.envs
 from learnsys.envs.branching.base import BARE
 from learnsys.envs.branching.environment import BranchingEnv
 from learnsys.envs.branching.forms import Sizes, measure
+from learnsys.envs.branching.instances.knapsack import Knapsack
 from learnsys.envs.branching.models import read_model
 from learnsys.envs.branching.observations import OBSERVATIONS, NodeBipartite
-from learnsys.envs.branching.sources import knapsack
 from learnsys.errors import InputError
 from learnsys.testing.environments import check_environment
+
+
+def knapsack(rng, rows=3, items=18):
+    return Knapsack(rows, items).generate(rng)
+
 
 MIPLIB = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "miplib"
 
@@ -61,7 +66,7 @@ def test_padded_form_keeps_the_contract():
 )
 @pytest.mark.parametrize("form", ["graph", "padded"])
 def test_every_observation_fits_its_space(observation, form):
-    env = BranchingEnv("knapsack", observation=observation, form=form, scip_params=BARE, node_limit=5)
+    env = BranchingEnv("knapsack:tiny", observation=observation, form=form, scip_params=BARE, node_limit=5)
     space = env.observation_space
     seen, info = env.reset(seed=0)
     over = False
@@ -74,7 +79,7 @@ def test_every_observation_fits_its_space(observation, form):
 
 
 def test_graph_and_padded_hold_the_numbers_of_the_direct_form():
-    envs = {form: BranchingEnv("knapsack", form=form, scip_params=BARE) for form in ("direct", "graph", "padded")}
+    envs = {form: BranchingEnv("knapsack:tiny", form=form, scip_params=BARE) for form in ("direct", "graph", "padded")}
     seen = {form: env.reset(seed=1)[0] for form, env in envs.items()}
     direct, graph, padded = seen["direct"], seen["graph"], seen["padded"]
     n, m, edges = len(direct.variable_features), len(direct.row_features), len(direct.edge_values)
@@ -93,7 +98,7 @@ def test_graph_and_padded_hold_the_numbers_of_the_direct_form():
 
 
 def test_rows_without_room_are_left_out_with_their_edges():
-    env = BranchingEnv("knapsack", form="padded", max_rows=2, max_edges=20, scip_params=BARE)
+    env = BranchingEnv("knapsack:tiny", form="padded", max_rows=2, max_edges=20, scip_params=BARE)
     seen, _ = env.reset(seed=0)
     assert env.observation_space.contains(seen)
     assert seen["row_mask"].sum() == 2 and seen["edge_mask"].sum() == 20
@@ -111,11 +116,11 @@ def test_sizes_count_split_rows():
 
 def test_more_variables_than_room_is_an_error_except_in_the_direct_form():
     for form in ("graph", "padded"):
-        env = BranchingEnv("knapsack", form=form, max_variables=4, scip_params=BARE)
+        env = BranchingEnv("knapsack:tiny", form=form, max_variables=4, scip_params=BARE)
         with pytest.raises(InputError, match="max_variables=18"):
             env.reset(seed=0)
         env.close()
-    env = BranchingEnv("knapsack", form="direct", max_variables=4, scip_params=BARE)
+    env = BranchingEnv("knapsack:tiny", form="direct", max_variables=4, scip_params=BARE)
     assert len(env.reset(seed=0)[1]["action_mask"]) == 18
     env.close()
 
@@ -124,8 +129,8 @@ def test_more_variables_than_room_is_an_error_except_in_the_direct_form():
 
 
 def test_actions_outside_the_mask():
-    env = BranchingEnv("knapsack", form="direct")
-    strict = BranchingEnv("knapsack", form="direct", strict=True)
+    env = BranchingEnv("knapsack:tiny", form="direct")
+    strict = BranchingEnv("knapsack:tiny", form="direct", strict=True)
     for wrong in (-1, 10**9, 0.5, "x", np.array([1, 2]), np.nan):
         env.reset(seed=0)
         assert env.step(wrong)[4]["invalid_action"]
@@ -138,7 +143,7 @@ def test_actions_outside_the_mask():
 
 
 def test_none_lets_scip_branch():
-    env = BranchingEnv("knapsack", form="direct", scip_params={"branching/mostinf/priority": 9_999_999})
+    env = BranchingEnv("knapsack:tiny", form="direct", scip_params={"branching/mostinf/priority": 9_999_999})
     _, info = env.reset(seed=0)
     nodes = 0
     while info["action_mask"].any():
@@ -150,7 +155,7 @@ def test_none_lets_scip_branch():
 
 
 def test_pseudo_candidates_are_all_unfixed_discrete_variables():
-    env = BranchingEnv("knapsack", form="direct", pseudo_candidates=True, scip_params=BARE)
+    env = BranchingEnv("knapsack:tiny", form="direct", pseudo_candidates=True, scip_params=BARE)
     _, info = env.reset(seed=0)
     assert len(info["action_set"]) == 18
     integral = [i for i, x in enumerate(env.model.getVars(transformed=True)) if env.model.isFeasIntegral(x.getLPSol())]
@@ -166,7 +171,7 @@ def test_pseudo_candidates_are_all_unfixed_discrete_variables():
 EPISODE = """
     import numpy as np
     from learnsys.envs.branching.environment import BranchingEnv
-    env = BranchingEnv("knapsack", observation=None, form="direct", node_limit=60)
+    env = BranchingEnv("knapsack:tiny", observation=None, form="direct", node_limit=60)
     info = env.reset(seed=11)[1]
     trace = []
     while info["action_mask"].any():
@@ -177,7 +182,7 @@ EPISODE = """
 
 
 def test_same_seed_same_tree_here_and_in_another_process():
-    env = BranchingEnv("knapsack", form="direct")
+    env = BranchingEnv("knapsack:tiny", form="direct")
     first, second, other = (play(env, seed) for seed in (2, 2, 3))
     assert first[:2] == second[:2]
     assert first[0] != other[0]
@@ -231,7 +236,7 @@ def test_instances_from_everywhere(instance, tmp_path):
         _, info = env.reset(seed=0)
         assert info["action_mask"].any(), source
         env.close()
-    env = BranchingEnv("knapsack", form="direct")
+    env = BranchingEnv("knapsack:tiny", form="direct")
     for chosen in (instance, str(instance), model):
         _, info = env.reset(seed=0, options={"instance": chosen})
         assert info["instance"] in (str(instance), "knapsack")
@@ -276,11 +281,11 @@ def test_a_solved_model_is_refused():
 )
 def test_bad_arguments_are_told(arguments, capfd):
     with pytest.raises(InputError):
-        BranchingEnv("knapsack", **arguments)
+        BranchingEnv("knapsack:tiny", **arguments)
 
 
 def test_unknown_options_and_instances_are_told():
-    env = BranchingEnv("knapsack", form="direct")
+    env = BranchingEnv("knapsack:tiny", form="direct")
     with pytest.raises(InputError, match="no option 'file'"):
         env.reset(options={"file": "x"})
     with pytest.raises(InputError, match="no such file"):
@@ -336,7 +341,7 @@ def test_instances_without_a_decision_are_skipped_unless_asked_for():
 
 def test_limits_truncate():
     for arguments, status in (({"node_limit": 10}, "totalnodelimit"), ({"lp_iteration_limit": 30}, "lpiterlimit")):
-        env = BranchingEnv("knapsack", form="direct", scip_params=BARE, **arguments)
+        env = BranchingEnv("knapsack:tiny", form="direct", scip_params=BARE, **arguments)
         _, _, info = play(env, 0)
         assert info["truncated"] and not info["terminated"] and info["status"] == status
         assert info["n_nodes"] <= 12 or status == "lpiterlimit"
@@ -346,7 +351,7 @@ def test_limits_truncate():
 @pytest.mark.parametrize("limit", [{"time_limit": 0.0}, {"memory_limit": 0.0}, {"node_limit": 0}])
 def test_a_limit_of_zero_is_an_episode_without_decisions(limit):
     for form in ("direct", "graph"):
-        env = BranchingEnv("knapsack", form=form, **limit)
+        env = BranchingEnv("knapsack:tiny", form=form, **limit)
         _, info = env.reset(seed=0)
         assert not info["action_mask"].any()
         _, _, terminated, truncated, info = env.step(0)
@@ -485,7 +490,7 @@ def test_render_tells_where_it_stands():
 
 
 def test_information_is_merged():
-    env = BranchingEnv("knapsack", form="direct", information={"costs": "pseudocosts"}, observation=None)
+    env = BranchingEnv("knapsack:tiny", form="direct", information={"costs": "pseudocosts"}, observation=None)
     _, info = env.reset(seed=0)
     assert np.isfinite(info["costs"][info["action_set"]]).all()
     env.close()

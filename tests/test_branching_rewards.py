@@ -15,6 +15,7 @@ from pytest import approx
 from learnsys.envs.branching import integrals
 from learnsys.envs.branching.base import BARE
 from learnsys.envs.branching.environment import BranchingEnv
+from learnsys.envs.branching.instances.knapsack import Knapsack
 from learnsys.envs.branching.integrals import DualIntegral, PrimalDualIntegral, PrimalIntegral
 from learnsys.envs.branching.reward_arithmetic import Constant, RewardFunction
 from learnsys.envs.branching.rewards import (
@@ -26,9 +27,12 @@ from learnsys.envs.branching.rewards import (
     SolvingTime,
     as_reward,
 )
-from learnsys.envs.branching.sources import knapsack
 from learnsys.envs.branching.tasks import DualTaskScore, dual_task
 from learnsys.errors import InputError
+
+
+def knapsack(rng, rows=3, items=18):
+    return Knapsack(rows, items).generate(rng)
 
 
 def minimised(rng):

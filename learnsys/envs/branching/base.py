@@ -14,6 +14,7 @@ from pyscipopt import Model
 
 from learnsys.envs.branching.control import Episode
 from learnsys.envs.branching.forms import Form, Shaper, find_sizes
+from learnsys.envs.branching.instances.knapsack import Knapsack
 from learnsys.envs.branching.models import (
     SOLVED,
     check_parameters,
@@ -23,7 +24,7 @@ from learnsys.envs.branching.models import (
 )
 from learnsys.envs.branching.observations import observation_function
 from learnsys.envs.branching.rewards import as_reward
-from learnsys.envs.branching.sources import draw_explicit, knapsack, make_source
+from learnsys.envs.branching.sources import draw_explicit, make_source
 from learnsys.errors import InputError
 
 BARE: dict[str, Any] = {
@@ -59,7 +60,7 @@ class SolverEnv(gym.Env[Any, Any]):
 
     def __init__(
         self,
-        instances: Any = "knapsack",
+        instances: Any = "knapsack:tiny",
         *,
         observation: Any = None,
         reward: Any = "is_done",
@@ -298,7 +299,7 @@ class SolverEnv(gym.Env[Any, Any]):
             return None, 0
         try:
             if not self._begin(
-                "example", knapsack(np.random.default_rng(0), 2, 11), {"misc/catchctrlc": False, **BARE}
+                "example", Knapsack(2, 11).generate(np.random.default_rng(0)), {"misc/catchctrlc": False, **BARE}
             ):
                 raise RuntimeError("the example needs no decision")
             return self.observation_function.extract(self.model, False), self._count()

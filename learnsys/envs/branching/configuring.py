@@ -68,7 +68,7 @@ class ConfiguringEnv(SolverEnv):
 
     def __init__(
         self,
-        instances: Any = "knapsack",
+        instances: Any = "knapsack:tiny",
         *,
         parameters: Mapping[str, Sequence[Any]] | None = None,
         observation: Any = "milp_bipartite",

@@ -72,7 +72,8 @@ class BranchingEnv(SolverEnv):
     limit. `env.unwrapped.model` can be looked at until the next `reset`.
 
     ## Arguments
-    - `instances`: the name of a generator, a model file (.mps, .lp, .cip, also .gz), a directory of them, a list of
+    - `instances`: a family of instances ("setcover", "item_placement:tiny", see
+      `learnsys.envs.branching.instances`), a model file (.mps, .lp, .cip, also .gz), a directory of them, a list of
       files, a `pyscipopt.Model`, or a function that makes one (from a `numpy.random.Generator`, or from nothing). Each
       episode solves a fresh copy.
     - `observation`, `reward`: see above.
@@ -99,7 +100,7 @@ class BranchingEnv(SolverEnv):
 
     def __init__(
         self,
-        instances: Any = "knapsack",
+        instances: Any = "knapsack:tiny",
         *,
         observation: Any = "node_bipartite",
         reward: Any = "-n_nodes",

@@ -101,7 +101,7 @@ class NodeSelectionEnv(SolverEnv):
 
     def __init__(
         self,
-        instances: Any = "knapsack",
+        instances: Any = "knapsack:tiny",
         *,
         observation: Any = "open_nodes",
         reward: Any = "-n_nodes",

@@ -70,7 +70,7 @@ class PrimalSearchEnv(SolverEnv):
 
     def __init__(
         self,
-        instances: Any = "knapsack",
+        instances: Any = "knapsack:tiny",
         *,
         observation: Any = "node_bipartite",
         reward: Any = "primal_improvement",

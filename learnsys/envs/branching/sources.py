@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyscipopt import SCIP_STAGE, Model, quicksum
+from pyscipopt import SCIP_STAGE, Model
 
+from learnsys.envs.branching.instances import FAMILIES, parse_family
 from learnsys.envs.branching.models import FORMATS, copy_model, read_model
 from learnsys.errors import InputError
 
@@ -119,8 +120,9 @@ def make_source(instances: Any) -> Source:
     """The source that the constructor argument `instances` stands for.
 
     Args:
-        instances: the name of a generator, a file, a directory (all model files in it and below), a list of files, a
-            `pyscipopt.Model`, or a function that returns one (with or without a `numpy.random.Generator` as argument).
+        instances: a family of instances ("setcover", "item_placement:tiny", "setcover:rows=100"), a file, a directory
+            (all model files in it and below), a list of files, a `pyscipopt.Model`, or a function that returns one
+            (with or without a `numpy.random.Generator` as argument).
 
     Raises:
         InputError: nothing of that kind, or no model files.
@@ -130,8 +132,8 @@ def make_source(instances: Any) -> Source:
     if isinstance(instances, Model):
         return Given(instances)
     if isinstance(instances, str) and not os.path.exists(instances):
-        if instances in GENERATORS:
-            return Generated(GENERATORS[instances], instances)
+        if instances.partition(":")[0] in FAMILIES:
+            return Generated(parse_family(instances).generate, instances)
     if isinstance(instances, (str, os.PathLike)):
         return Files(_find_files(Path(instances)))
     if isinstance(instances, Sequence) and instances and all(isinstance(one, (str, os.PathLike)) for one in instances):
@@ -159,28 +161,6 @@ def draw_explicit(instance: Any) -> tuple[str, Model]:
     raise InputError(f"{instance!r} is no instance", remedy="give a file or a pyscipopt Model")
 
 
-def knapsack(rng: np.random.Generator, rows: int = 3, items: int = 18) -> Model:
-    """A small multi-dimensional knapsack that takes SCIP some dozen decisions: an instance to try things on.
-
-    Weights are drawn from {1, ..., 1000}, each capacity is half of its row's sum, and an item's profit is its mean
-    weight plus half of a number below 1000.
-    """
-    weights = rng.integers(1, 1001, (rows, items)).tolist()
-    noise = rng.integers(0, 1000, items).tolist()
-    model = Model("knapsack")
-    model.hideOutput()
-    x = [model.addVar(vtype="B") for _ in range(items)]
-    for row in weights:
-        model.addCons(quicksum(weight * one for weight, one in zip(row, x, strict=True)) <= sum(row) // 2)
-    profits = [sum(column) / rows + extra / 2 for column, extra in zip(zip(*weights, strict=True), noise, strict=True)]
-    model.setObjective(quicksum(profit * one for profit, one in zip(profits, x, strict=True)), "maximize")
-    return model
-
-
-GENERATORS: dict[str, Callable[..., Model]] = {"knapsack": knapsack}
-"""name -> function from a `numpy.random.Generator` to a model"""
-
-
 def _find_files(path: Path) -> list[Path]:
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.name.lower().endswith(FORMATS) and file.is_file())
@@ -188,7 +168,7 @@ def _find_files(path: Path) -> list[Path]:
             raise InputError("no model files in this directory", file=path, remedy=f"they end in {', '.join(FORMATS)}")
         return files
     if not path.exists():
-        raise InputError("no such file, and no instance generator of that name", file=path)
+        raise InputError(f"no such file, and no family of instances; these are {', '.join(FAMILIES)}", file=path)
     return [path]
 
 
