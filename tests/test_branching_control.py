@@ -337,8 +337,7 @@ def test_an_interrupt_reaches_python_and_the_environment_survives(reward):
         f"""
         import os, signal, threading
         from learnsys.envs.branching.environment import BranchingEnv
-                import numpy as np
-        env = BranchingEnv(lambda: knapsack(np.random.default_rng(0), 8, 60), form="direct", reward={reward!r})
+        env = BranchingEnv("knapsack:rows=8,items=60", form="direct", reward={reward!r})
         interrupts = 0
         for attempt in range(5):
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
