@@ -61,7 +61,7 @@ class CombinatorialAuction(Family):
         values = self.min_value + (self.max_value - self.min_value) * rng.random(self.items)
         weights = np.triu(rng.random((self.items, self.items)), 1)
         weights += weights.T
-        bundles, prices, dummies, n_dummies = draw_bids(
+        bundles, prices, dummies = draw_bids(
             rng,
             values,
             weights / np.maximum(weights.sum(axis=1), 1e-12),

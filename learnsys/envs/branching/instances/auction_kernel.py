@@ -73,7 +73,7 @@ def _known(bundles, first, last, bundle):
 
 @njit(
     [
-        types.Tuple((_MASKS, _REALS, types.int64[::1], _I))(
+        types.Tuple((_MASKS, _REALS, types.int64[::1]))(
             types.npy_rng, _REALS, types.float64[:, ::1], _I, _F, _F, _I, _F, _F, _F, types.boolean
         )
     ],
@@ -83,7 +83,7 @@ def _known(bundles, first, last, bundle):
 def draw_bids(
     rng, values, compatibility, n_bids, deviation, add_probability, max_substitutes, exponent, budget, resale, integers
 ):
-    """All bids: bundles (n_bids, n_items) bool, prices, the dummy item of each (-1: none), and how many dummies.
+    """All bids: bundles (n_bids, n_items) bool, prices and the dummy item of each (-1: none).
 
     `exponent` is 1 + additivity. A bidder's bids stand together: the first bundle, then substitutes from the dearest.
     """
@@ -139,4 +139,4 @@ def draw_bids(
         if made - first > 2:
             dummies[first:made] = n_dummies
             n_dummies += 1
-    return bundles, prices, dummies, n_dummies
+    return bundles, prices, dummies
