@@ -16,6 +16,7 @@ COMMANDS: dict[tuple[str, str], tuple[str, str]] = {
     ("trace", "formats"): ("learnsys.cli.trace:formats", "the trace formats"),
     ("cache", "simulate"): ("learnsys.cli.cache:simulate", "hit rates of policies on a trace"),
     ("cache", "train"): ("learnsys.cli.cache_train:train", "train a policy to imitate Belady on a trace"),
+    ("branch", "generate"): ("learnsys.cli.branch_generate:generate", "write random instances of a family"),
     ("env", "list"): ("learnsys.cli.env:list_environments", "the registered environments"),
     ("env", "check"): ("learnsys.cli.env:check", "run the contracts on an environment"),
     ("run", "list"): ("learnsys.cli.run:list_runs", "the runs in a folder"),

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 
 from learnsys.envs.branching.instances.family import Family
 from learnsys.envs.branching.instances.milp import Milp, Rows
@@ -134,6 +133,8 @@ def largest_scale(capacity: NDArray[np.float64], load: NDArray[np.float64], allo
         load: (workloads,).
         allowed: (workloads, workers).
     """
+    from scipy.optimize import linprog
+
     workload, worker = np.nonzero(allowed)
     pair = np.arange(workload.size)
     total = pair.size + np.arange(load.size)  # reserved for each workload
