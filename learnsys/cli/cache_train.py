@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from learnsys.errors import InputError
-from learnsys.imitation import Report
 
 
 def train(
@@ -50,7 +47,7 @@ def train(
         threads: of the network's arithmetic; another number can change the last digits.
         json: print the summary as JSON.
     """
-    from learnsys.cli.console import print_json, print_table
+    from learnsys.cli.console import print_json, print_table, progress_report
     from learnsys.envs.cache.geometry import CacheGeometry, parse_bytes
     from learnsys.policies.cache.parrot.config import RECIPES
     from learnsys.policies.cache.parrot.training import train_parrot
@@ -84,7 +81,7 @@ def train(
         "threads": threads,
         **asdict(config),
     }
-    with show_progress(f"training {recipe}", quiet=json) as report:
+    with progress_report(f"training {recipe}") as report:
         summary = train_parrot(
             accesses,
             config,
@@ -107,19 +104,3 @@ def train(
         print_table(f"{recipe} on {trace}", ["part", "LRU", "hit rate", "Belady", "normalised"], rows)
         print(f"trained policy: {out} (learnsys cache simulate --trace {trace} --policies lru,parrot={out},belady)")
     return 0
-
-
-@contextmanager
-def show_progress(title: str, quiet: bool = False) -> Iterator[Report]:
-    """Yield a `Report` that draws a bar on standard error for what is being done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
-        task = progress.add_task(title)
-
-        def report(phase: str, done: int, total: int) -> None:
-            progress.update(task, description=f"{title}: {phase}", completed=done, total=total)
-
-        yield report

@@ -30,14 +30,31 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     Console().print(table)
 
 
-@contextmanager
-def progress_bar(label: str, total: int | None) -> Iterator[Any]:
-    """A bar of progress on standard error, if that is a terminal; yields advance(steps)."""
+def _bars() -> Any:
+    """Bars on standard error, if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def progress_bar(label: str, total: int | None) -> Iterator[Any]:
+    """A bar of progress on standard error, if that is a terminal; yields advance(steps)."""
+    with _bars() as bar:
         task = bar.add_task(label, total=total)
         yield lambda steps: bar.advance(task, steps)
+
+
+@contextmanager
+def progress_report(title: str) -> Iterator[Any]:
+    """The same for work in phases; yields a `learnsys.imitation.Report`: report(phase, done, total)."""
+    with _bars() as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(phase: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{title}: {phase}", completed=done, total=total)
+
+        yield report

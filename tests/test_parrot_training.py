@@ -1,0 +1,167 @@
+"""Training a Parrot, from Python and from the command line; killed and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from learnsys.cli import main
+from learnsys.envs.cache.accesses import NEVER
+from learnsys.envs.cache.geometry import CacheGeometry
+from learnsys.errors import InputError
+from learnsys.imitation import silent
+from learnsys.policies.cache.parrot.config import parrot
+from learnsys.policies.cache.parrot.policy import ParrotPolicy
+from learnsys.policies.cache.parrot.training import ParrotTask, Split, train_parrot
+from learnsys.runs import Run, read_json, read_metrics
+from learnsys.settings import override
+from learnsys.traces import write_trace
+from learnsys.traces.synthetic import synthesize
+
+CACHE = CacheGeometry(4096, 4)  # 16 sets of 4 ways: a loop over 96 lines defeats LRU
+PLAIN = ("embedding=64", "hidden=128", "line_features=False", "losses=ndcg,reuse_dist", "evict_by=score", "longest=5", "unknown=0")
+TINY = ("collect=3000", "training.steps=4", "loop.rounds=3", "batch=4")
+
+
+@pytest.fixture(scope="module")
+def loop():
+    return synthesize("cyclic-scan", 12_000, lines=96)
+
+
+@pytest.mark.parametrize("settings", [PLAIN, ()], ids=["paper", "default"])
+def test_it_learns_a_loop_where_lru_hits_nothing(tmp_path, loop, settings):
+    config = override(parrot(), (*settings, "collect=4000", "training.steps=110", "loop.rounds=2"))
+    summary = train_parrot(loop, config, CACHE, Run(tmp_path, {}))
+    assert summary["test"]["lru"] == 0
+    assert summary["test"]["normalised"] >= 0.9
+    assert summary["test"]["hit_rate"] <= summary["test"]["belady"]
+
+
+@pytest.mark.parametrize("attend_to", ["hidden", "cell"])
+@pytest.mark.parametrize("losses", ["log_likelihood", "ndcg,reuse_dist", "kl"])
+def test_fitting_lowers_every_loss(loop, attend_to, losses):
+    config = override(parrot(), (*PLAIN, *TINY, f"attend_to={attend_to}", f"losses={losses}", "training.steps=25"))
+    task = ParrotTask(Split.of(loop, CACHE), config, CACHE, seed=0)
+    part = task.collect(0, 1.0, silent)
+    first, second = (task.fit([part], number, silent)["loss"] for number in range(2))
+    assert second < first
+
+
+def test_collection_moves_on_and_labels_stay_beladys(loop):
+    """Whoever decides, the sets are those of the cache that follows, and the next part begins where this one ends."""
+    config = override(parrot(), (*TINY, "collect=4000"))
+    task = ParrotTask(Split.of(loop, CACHE), config, CACHE, seed=0)
+    parts = [task.collect(number, share, silent) for number, share in enumerate((1.0, 0.5, 0.0, 1.0))]
+    assert [int(part["start"][0]) for part in parts] == [0, 4000, 8000, 0]  # 9,600 accesses to train on
+    assert parts[2]["decision"].size == 1600
+    train = task.split.train
+    assert (train.next_use[train.next_use != NEVER] < 9600).all()  # nothing is known of the other parts
+    for part in parts[:3]:
+        times = int(part["start"][0]) + np.arange(part["decision"].size)
+        held = part["seen"] >= 0
+        lines = np.where(held, train.line[part["seen"]], -1)
+        assert (train.row[lines[held]] == np.broadcast_to(train.row[times][:, None], held.shape)[held]).all()
+        assert (train.next_use[part["seen"]][held] > np.broadcast_to(times[:, None], held.shape)[held]).all()
+        assert held[part["decision"]].all()
+    hits = [1 - part["decision"].mean() for part in parts]
+    assert hits[0] == max(hits)  # nobody does better than Belady
+
+
+def test_a_state_restored_goes_on_the_same(loop):
+    config = override(parrot(), TINY)
+    split = Split.of(loop, CACHE)
+    one, other = (ParrotTask(split, config, CACHE, seed=0) for _ in range(2))
+
+    def step(task, number):
+        task.fit([task.collect(number, 0.5, silent)], number, silent)
+
+    step(one, 0)
+    other.load_weights(one.weights())
+    other.load_state({name: array.copy() for name, array in one.state().items()})
+    for task in (one, other):
+        step(task, 1)
+    for name, array in one.weights().items():
+        np.testing.assert_array_equal(array, other.weights()[name])
+    assert one.evaluate(1, silent) == other.evaluate(1, silent)
+
+
+def command(trace, out, *more):
+    fixed = ["--trace", str(trace), "--out", str(out), "--capacity", "4096", "--ways", "4"]
+    return ["cache", "train", *fixed, "--set", *TINY, *more]
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory, loop):
+    path = tmp_path_factory.mktemp("trace") / "loop.parquet"
+    write_trace(path, loop)
+    return path
+
+
+def test_command_line(tmp_path, trace, capsys):
+    out = tmp_path / "run"
+    assert main(command(trace, out, "--json")) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary == read_json(out / "summary.json")
+    assert [line["round"] for line in read_metrics(out)] == [0, 1, 2, 3]  # the last: the mean of the best
+    files = {path.name for path in out.iterdir()}
+    assert {"config.json", "command.txt", "env.json", "metrics.jsonl", "model.safetensors", "timings.json"} <= files
+    split = Split.of(synthesize("cyclic-scan", 12_000, lines=96), CACHE)
+    hits = ParrotPolicy.load(out).simulate(split.whole, CACHE)
+    assert hits[len(split.seen) :].mean() == summary["test"]["hit_rate"]
+
+    before = (out / "summary.json").read_bytes()
+    assert main(command(trace, out)) == 0  # again: nothing is left to do
+    assert (out / "summary.json").read_bytes() == before
+    assert "cache simulate" in capsys.readouterr().out
+    assert main(command(trace, out, "--seed", "1")) == 2
+    assert "another configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--recipe", "parot"], "choose from parrot"),
+        (["--set", "history=0"], "history must be"),
+        (["--capacity", "3000"], "power of two"),
+        (["--steps", "0"], "steps must be"),
+    ],
+)
+def test_impossible_commands_are_one_line(tmp_path, trace, capsys, arguments, message):
+    assert main(["cache", "train", "--trace", str(trace), "--out", str(tmp_path / "run"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_object_and_short_traces_are_refused(tmp_path, loop):
+    write_trace(tmp_path / "objects.parquet", synthesize("zipf", 2000))
+    write_trace(tmp_path / "short.parquet", loop[:100])
+    for name in ("objects", "short"):
+        assert main(["cache", "train", "--trace", str(tmp_path / f"{name}.parquet"), "--out", str(tmp_path)]) == 2
+    with pytest.raises(InputError, match="64 bytes"):
+        ParrotTask(Split.of(loop, CACHE), parrot(), CacheGeometry(8192, 4, 128), seed=0)
+
+
+def test_killed_and_run_again_it_ends_the_same(tmp_path, trace):
+    """SIGKILL in the middle; the same command then writes the summary of a run that was never killed."""
+    assert main(command(trace, tmp_path / "whole", "--json", "--set", *TINY, "loop.rounds=4")) == 0
+    killed = tmp_path / "killed"
+    arguments = command(trace, killed, "--json", "--set", *TINY, "loop.rounds=4")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "learnsys", *arguments], env=environment, stdout=subprocess.DEVNULL
+    )
+    while process.poll() is None and not (killed / "checkpoint.safetensors").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "summary.json").exists()
+    assert main(arguments) == 0
+    for name in ("summary.json", "metrics.jsonl", "model.safetensors"):
+        assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
