@@ -9,12 +9,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from learnsys.envs.cache.intrinsics import prefetch
 from learnsys.policies.cache.base import Chunk, ObjectPolicy, State
 from learnsys.policies.cache.objects.structures import append, oldest, unlink
 
 T1, T2, B1, B2, ABSENT = 0, 1, 2, 3, 4
 """Lists: cached and seen once, cached and seen again, and the ids that left each of them."""
 LISTS = 4
+AHEAD = 24
 
 
 @njit(
@@ -33,6 +35,9 @@ def arc_kernel(ids, size, links, where, held, place, target, hits):
     capacity = place[0]
     used = place[2:]
     for t in range(ids.size):
+        ahead = np.int64(ids[min(t + AHEAD, ids.size - 1)])
+        prefetch(where, ahead)
+        prefetch(links, 2 * (ahead + LISTS))
         i = np.int64(ids[t])
         source = np.int64(where[i])
         if source == T1 or source == T2:

@@ -43,6 +43,7 @@ def clock_kernel(ids, size, flag, queue, held, place, mark, hits):
         if need > capacity:
             continue
         while used + need > capacity:
+            prefetch(flag, np.int64(queue[min(tail + 16, queue.size - 1)]))
             oldest = queue[tail]
             tail += 1
             if flag[oldest] == HELD:

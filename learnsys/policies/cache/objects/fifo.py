@@ -8,8 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from learnsys.envs.cache.intrinsics import prefetch
 from learnsys.policies.cache.base import Chunk, ObjectPolicy, State, extended
-from learnsys.policies.cache.objects.clock import HELD, Clock, clock_kernel
+from learnsys.policies.cache.objects.clock import AHEAD, HELD, Clock, clock_kernel
 
 _MOST = 2**30
 
@@ -23,6 +24,7 @@ def fifo_kernel(ids, inserted, place, hits):
     """
     capacity, now = np.int32(place[0]), np.int32(place[2])
     for t in range(ids.size):
+        prefetch(inserted, np.int64(ids[min(t + AHEAD, ids.size - 1)]))
         i = np.uint64(ids[t])
         own = inserted[i]
         miss = np.int32(now - own > capacity)

@@ -9,9 +9,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from learnsys.envs.cache.intrinsics import prefetch
 from learnsys.policies.cache.base import Chunk, ObjectPolicy, State, extended
 from learnsys.policies.cache.objects.structures import insert, oldest, unlink
 
+AHEAD = 24
 _MOST = 2**24
 """The frequency at which counting stops."""
 
@@ -32,6 +34,9 @@ def lfu_kernel(ids, size, links, frequency, newest, held, place, hits):
     """
     capacity, used, highest = place[0], place[1], place[2]
     for t in range(ids.size):
+        ahead = np.int64(ids[min(t + AHEAD, ids.size - 1)])
+        prefetch(frequency, ahead)
+        prefetch(links, 2 * (ahead + 1))
         i = np.int64(ids[t])
         node = i + 1
         before = np.int64(frequency[i])

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from learnsys.envs.cache.intrinsics import prefetch
 from learnsys.errors import InputError
 from learnsys.policies.cache.base import Chunk, ObjectPolicy, State
 from learnsys.policies.cache.objects.structures import append, oldest, unlink
@@ -17,6 +18,7 @@ ABSENT, LIR, HIR, HIR_DEEP, GHOST = np.uint8(0), np.uint8(1), np.uint8(2), np.ui
 """Unknown; low recency between accesses; high and in the stack; high and fallen out of it; in the stack only."""
 STACK, QUEUE, GHOSTS = 0, 1, 2
 LISTS = 3
+AHEAD = 24
 
 
 @njit(["int64(int32[::1], uint8[::1], int64)"], cache=True, nogil=True)
@@ -64,6 +66,9 @@ def lirs_kernel(ids, size, links, status, held, place, hits):
     capacity, used, lir_used, lir_limit = place[0], place[1], place[2], place[3]
     cached, ghosts, ghost_share = place[4], place[5], place[6]
     for t in range(ids.size):
+        ahead = np.int64(ids[min(t + AHEAD, ids.size - 1)])
+        prefetch(status, ahead)
+        prefetch(links, 2 * (2 * ahead + LISTS))
         i = np.int64(ids[t])
         node = LISTS + 2 * i
         state = status[i]

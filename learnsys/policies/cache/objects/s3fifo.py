@@ -50,7 +50,9 @@ def s3fifo_kernel(ids, size, flag, small, main, ghost, ghost_at, held, place, hi
     small_tail, small_end, main_tail, main_end = place[7], place[8], place[9], place[10]
     ghost_tail, ghost_end = place[11], place[12]
     for t in range(ids.size):
-        prefetch(flag, np.int64(ids[min(t + AHEAD, ids.size - 1)]))
+        ahead = np.int64(ids[min(t + AHEAD, ids.size - 1)])
+        prefetch(flag, ahead)
+        prefetch(ghost_at, ahead)
         i = np.uint64(ids[t])
         state = flag[i]
         if state >= SMALL:
@@ -70,6 +72,9 @@ def s3fifo_kernel(ids, size, flag, small, main, ghost, ghost_at, held, place, hi
             victim = np.int64(-1)
             if used - small_used <= capacity - small_limit:
                 while victim < 0 and small_tail < small_end:
+                    ahead = np.int64(small[min(small_tail + 16, small.size - 1)])
+                    prefetch(flag, ahead)
+                    prefetch(ghost_at, ahead)
                     oldest = np.int64(small[small_tail])
                     small_tail += 1
                     small_used -= held[oldest] if held is not None else np.int64(1)
@@ -80,6 +85,7 @@ def s3fifo_kernel(ids, size, flag, small, main, ghost, ghost_at, held, place, hi
                         main_tail, main_end = push(main, main_tail, main_end, oldest)
             forget = victim < 0
             while victim < 0:
+                prefetch(flag, np.int64(main[min(main_tail + 16, main.size - 1)]))
                 oldest = np.int64(main[main_tail])
                 main_tail += 1
                 if flag[oldest] == MAIN:
@@ -93,6 +99,7 @@ def s3fifo_kernel(ids, size, flag, small, main, ghost, ghost_at, held, place, hi
             if forget or weight > ghost_limit:
                 continue
             while ghost_used + weight > ghost_limit:
+                prefetch(flag, max(np.int64(ghost[min(ghost_tail + 16, ghost.size - 1)]), np.int64(0)))
                 oldest = np.int64(ghost[ghost_tail])
                 ghost_tail += 1
                 if oldest >= 0:

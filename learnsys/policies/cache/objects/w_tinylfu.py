@@ -9,12 +9,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from learnsys.envs.cache.intrinsics import prefetch
 from learnsys.errors import InputError
 from learnsys.policies.cache.base import Chunk, ObjectPolicy, State
 from learnsys.policies.cache.objects.structures import append, oldest, unlink
 
 WINDOW, PROBATION, PROTECTED, ABSENT = 0, 1, 2, 3
 LISTS = 3
+AHEAD = 24
 _ROWS = 4
 _MOST = 15
 
@@ -55,6 +57,11 @@ def w_tinylfu_kernel(ids, size, links, where, sketch, held, place, hits):
     while _ROWS << (64 - shift) < sketch.size:
         shift -= 1
     for t in range(ids.size):
+        ahead = np.int64(ids[min(t + AHEAD, ids.size - 1)])
+        prefetch(where, ahead)
+        prefetch(links, 2 * (ahead + LISTS))
+        for row in range(_ROWS):
+            prefetch(sketch, _cell(ahead, row, shift))
         i = np.int64(ids[t])
         for row in range(_ROWS):
             cell = _cell(i, row, shift)
