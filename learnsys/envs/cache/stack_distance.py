@@ -13,11 +13,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from learnsys.envs.cache.intrinsics import popcount
+from learnsys.envs.cache.intrinsics import popcount, prefetch
 from learnsys.errors import InputError
 
+_CHUNK = 2**22
 
-@njit(["int64(uint64[:], int64)"], cache=True, nogil=True)
+
+@njit(["int64(uint64[::1], int64)"], cache=True, nogil=True)
 def _after_in_block(bits, slot):
     """Set bits above `slot` in its block of 512."""
     word = slot >> 6
@@ -27,7 +29,7 @@ def _after_in_block(bits, slot):
     return np.int64(count)
 
 
-@njit(["int64(uint64[:], int64)"], cache=True, nogil=True)
+@njit(["int64(uint64[::1], int64)"], cache=True, nogil=True)
 def _in_block(bits, block):
     count: np.uint64 = np.uint64(0)
     for word in range(8 * block, 8 * block + 8):
@@ -35,7 +37,7 @@ def _in_block(bits, block):
     return np.int64(count)
 
 
-@njit(["void(uint64[:], int32[:], int64)"], cache=True, nogil=True)
+@njit(["void(uint64[::1], int32[::1], int64)"], cache=True, nogil=True)
 def _build(bits, tree, slot):
     """Fenwick tree over the set bits of each block that is full when `slot` is the next free slot."""
     tree[:] = 0
@@ -47,7 +49,7 @@ def _build(bits, tree, slot):
             tree[above] += tree[block]
 
 
-@njit(["int64(int32[:], uint64[:], int32[:], int64)"], cache=True, nogil=True)
+@njit(["int64(int32[::1], uint64[::1], int32[::1], int64)"], cache=True, nogil=True)
 def _compact(last, bits, tree, live):
     """Renumber the live slots 0, 1, ... in their order; return the next free slot."""
     for block in range(1, tree.size):
@@ -64,13 +66,14 @@ def _compact(last, bits, tree, live):
     return live
 
 
-@njit(["void(int32[:], int32[:], uint64[:], int32[:], int64[:], int32[:])"], cache=True, nogil=True)
+@njit(["void(int32[::1], int32[::1], uint64[::1], int32[::1], int64[::1], int32[::1])"], cache=True, nogil=True)
 def _distances(ids, last, bits, tree, position, distances):
     """Bit s is set iff slot s is the last access to its object; the tree leaves out the block being filled."""
     slot, live = position[0], position[1]
     for t in range(ids.size):
         if slot == bits.size * 64:
             slot = _compact(last, bits, tree, live)
+        prefetch(last, np.int64(ids[min(t + 24, ids.size - 1)]))
         previous = np.int64(last[ids[t]])
         if previous < 0:
             distance = np.int64(-1)
@@ -144,6 +147,13 @@ def stack_distances(ids: NDArray[np.int32], n_ids: int) -> NDArray[np.int32]:
     return whole.run(ids)
 
 
+@njit(["void(int32[::1], int64[::1])"], cache=True, nogil=True)
+def _count(distances, histogram):
+    for t in range(distances.size):
+        if distances[t] >= 0:
+            histogram[np.uint64(distances[t])] += 1
+
+
 @dataclass(frozen=True)
 class MissCurve:
     """The misses of LRU at every capacity, from a histogram of stack distances."""
@@ -174,13 +184,12 @@ def lru_miss_curve(ids: NDArray[np.int32], n_ids: int) -> MissCurve:
     curve = MissCurve(ids.size, np.zeros(n_ids, np.int64))
     distances = StackDistances()
     distances._reserve(n_ids)
-    for start in range(0, ids.size, 2**22):
-        part = distances.run(ids[start : start + 2**22])
-        curve.histogram[:] += np.bincount(part[part >= 0], minlength=n_ids)
+    for start in range(0, ids.size, _CHUNK):
+        _count(distances.run(ids[start : start + _CHUNK]), curve.histogram)
     return curve
 
 
-@njit(["int64(int32[:], uint64, uint64, int32[:])"], cache=True, nogil=True)
+@njit(["int64(int32[::1], uint64, uint64, int32[::1])"], cache=True, nogil=True)
 def _sample(ids, salt, threshold, kept):
     """Write the ids whose hash is below `threshold` to the front of `kept`; return how many."""
     n = 0
@@ -215,12 +224,11 @@ def shards_curve(ids: NDArray[np.int32], n_ids: int, rate: float = 0.01, seed: i
     histogram = np.zeros(max(n_sampled, 1), np.int64)
     distances = StackDistances()
     total = 0
-    for start in range(0, ids.size, 2**22):
-        chunk = np.ascontiguousarray(ids[start : start + 2**22])
+    for start in range(0, ids.size, _CHUNK):
+        chunk = np.ascontiguousarray(ids[start : start + _CHUNK])
         kept = np.empty(chunk.size, np.int32)
         kept = kept[: _sample(chunk, salt, threshold, kept)]
-        part = distances.run(dense[kept])
-        histogram += np.bincount(part[part >= 0], minlength=histogram.size)
+        _count(distances.run(dense[kept]), histogram)
         total += kept.size
     histogram[0] += round(ids.size * rate) - total
     return MissCurve(ids.size, histogram, rate)
