@@ -27,10 +27,13 @@ def _choices() -> Any:
                 title, default=found(**parameters), description=f"{name} with {changed}" if preset else summary
             )
             choices.append(Annotated[found, command])
-    return tyro.conf.OmitSubcommandPrefixes[Union[tuple(choices)]]  # noqa: UP007
+    return Annotated[Union[tuple(choices)], tyro.conf.OmitSubcommandPrefixes]  # noqa: UP007
 
 
-AnyFamily = Family if TYPE_CHECKING else _choices()
+if TYPE_CHECKING:
+    AnyFamily = Family
+else:
+    AnyFamily = _choices()
 
 
 def generate(

@@ -44,7 +44,7 @@ class CombinatorialAuction(Family):
     """prices are rounded down"""
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"items": 20, "bids": 60},
+        "tiny": {"items": 50, "bids": 200},
         "easy": {},
         "medium": {"items": 200, "bids": 1000},
         "hard": {"items": 300, "bids": 1500},

@@ -41,7 +41,7 @@ class FacilityLocation(Family):
     """least and greatest further cost of opening"""
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"customers": 8, "facilities": 8},
+        "tiny": {"customers": 25, "facilities": 25},
         "easy": {},
         "medium": {"customers": 200},
         "hard": {"customers": 400},

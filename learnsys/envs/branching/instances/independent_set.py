@@ -33,7 +33,7 @@ class IndependentSet(Family):
     """edges that each new vertex brings in Barabasi-Albert graphs"""
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"nodes": 50},
+        "tiny": {"nodes": 80, "affinity": 8},
         "easy": {},
         "medium": {"nodes": 1000},
         "hard": {"nodes": 1500},

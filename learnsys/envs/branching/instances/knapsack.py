@@ -73,7 +73,7 @@ class MultipleKnapsack(Family):
     """how profits follow weights: not, within the width of the range of weights, by a tenth of that width above, or
     equal to them"""
 
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {"tiny": {"items": 20, "knapsacks": 3}}
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {"tiny": {"items": 30, "knapsacks": 4}}
 
     def __post_init__(self) -> None:
         self._at_least(items=1, knapsacks=1)

@@ -44,7 +44,7 @@ class MaritimeInventoryRouting(Family):
     """price of a unit bought off"""
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"loading_ports": 1, "discharging_ports": 2, "vessels": 2, "periods": 9},
+        "tiny": {"loading_ports": 1, "discharging_ports": 2, "vessels": 2, "periods": 7},
         "small": {},
     }
 

@@ -64,7 +64,7 @@ class Milp:
         return int(self.matrix.nnz)
 
     def to_model(self) -> Model:
-        """A SCIP model in stage PROBLEM, silent; variables and constraints stand in the order of the arrays."""
+        """A SCIP model in stage PROBLEM, silent. SCIP lists binary variables first, then integer, then others."""
         from pyscipopt import Model, quicksum
 
         model = Model(self.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
@@ -50,9 +51,10 @@ def make_family(name: str, preset: str | None = None, **parameters: Any) -> Fami
         raise InputError(f"{name} has no preset {preset!r}", remedy=f"its presets are {known}")
     try:
         return found(**{**found.PRESETS.get(preset or "", {}), **parameters})
-    except TypeError as error:
-        known = ", ".join(found.__dataclass_fields__)
-        raise InputError(f"{name}: {error}", remedy=f"its parameters are {known}") from None
+    except TypeError:
+        known = ", ".join(field.name for field in fields(found))
+        wrong = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
+        raise InputError(f"{name} cannot be made with {wrong}", remedy=f"its parameters are {known}") from None
 
 
 def parse_family(text: str) -> Family:

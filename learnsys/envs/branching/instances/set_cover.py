@@ -31,7 +31,7 @@ class SetCover(Family):
     """costs are drawn from 1 to this"""
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"rows": 50, "cols": 100, "density": 0.1},
+        "tiny": {"rows": 150, "cols": 200, "density": 0.07},
         "easy": {},
         "medium": {"rows": 1000},
         "hard": {"rows": 2000},
