@@ -80,7 +80,8 @@ def record(
 
     The program gets this process's standard input, output and error and its working folder, but only the variables
     of `ENVIRONMENT` and `environment`. Two recordings of the same command and environment are the same to the last
-    byte, as long as the program itself does the same twice (time, process ids and threads can make it differ).
+    byte, as long as the program itself does the same twice; time, process ids, threads, the kind and position of its
+    standard files, and another /etc/ld.so.cache (which is mapped first) can make it differ.
 
     Ctrl-C or SIGTERM ends the program and keeps what was recorded until then; a second one kills it.
 
