@@ -113,6 +113,14 @@ def test_bad_input():
     assert simulate_objects("lru", ids[:0], 0, 5).size == 0
 
 
+@pytest.mark.parametrize("name", OBJECT_POLICIES)
+def test_a_capacity_beyond_all_numbers_holds_everything(name):
+    ids = np.array([0, 1, 2, 0, 1, 2], np.int32)
+    for sizes in (None, np.full(6, 2**32 - 1)):
+        hits = simulate_objects(name, ids, 3, 10**30, sizes=sizes)
+        assert hits.tolist() == [0, 0, 0, 1, 1, 1]
+
+
 def test_kernels_are_compiled_for_their_signatures_only():
     ids = varied_objects(500, 20)
     for name in OBJECT_POLICIES:

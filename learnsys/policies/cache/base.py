@@ -120,7 +120,7 @@ class ObjectPolicy(ABC):
             state["links"] = np.repeat(np.arange(self.lists, dtype=np.int32), 2)
         if sized:
             state["held"] = np.zeros(0, np.int64)
-        state["place"] = np.array([capacity] + [0] * (1 + self.counters), np.int64)
+        state["place"] = np.array([min(capacity, _MOST)] + [0] * (1 + self.counters), np.int64)
         return state
 
     def grow(self, state: State, n_objects: int) -> None:
@@ -145,6 +145,8 @@ class ObjectPolicy(ABC):
 
 MAX_CHUNK = 2**24
 """Accesses that an object policy takes at a time: the room below 2^31 that its counters keep."""
+_MOST = 2**60
+"""A capacity above holds no more: sums of a few of them stay within int64."""
 
 
 def extended(array: NDArray[Any], size: int, fill: int = 0) -> NDArray[Any]:

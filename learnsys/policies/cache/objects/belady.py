@@ -122,9 +122,7 @@ class Belady(ObjectPolicy):
 
     name = "belady"
     needs_future = True
-    sized_note = (
-        "belady with object sizes is a heuristic: evicting the furthest next use is optimal for equal sizes only"
-    )
+    sized_note = "with object sizes a heuristic; evicting the furthest next use is optimal for equal sizes only"
     counters = 1
 
     def start(self, capacity: int, *, sized: bool = False, seed: int = 0) -> State:

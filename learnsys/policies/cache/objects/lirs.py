@@ -170,6 +170,7 @@ class LIRS(ObjectPolicy):
 
     def start(self, capacity: int, *, sized: bool = False, seed: int = 0) -> State:
         state = super().start(capacity, sized=sized)
+        capacity = int(state["place"][0])
         state["place"][3] = capacity - max(1, int(capacity * self.hir_share))
         state["place"][6] = self.ghosts
         return state

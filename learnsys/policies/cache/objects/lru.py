@@ -95,7 +95,7 @@ def _renumber(state: State, room: int) -> None:
     state["last"][:] = -1
     state["last"][cached] = rank
     # Large against the objects, so that each access's share of the renumbering stays small.
-    size = (max(4 * cached.size, state["last"].size) + 2 * room + 1024) // 8 * 8
+    size = min(max(4 * cached.size, state["last"].size) + 2 * room + 1024, 2**31 - 8) // 8 * 8
     state["live"] = np.zeros(size, np.uint8)
     state["live"][: cached.size] = 1
     if "held" in state:

@@ -156,6 +156,7 @@ class S3FIFO(ObjectPolicy):
 
     def start(self, capacity: int, *, sized: bool = False, seed: int = 0) -> State:
         state = super().start(capacity, sized=sized)
+        capacity = int(state["place"][0])
         state["place"][2] = max(1, int(capacity * self.small_share))
         state["place"][3] = int(capacity * self.ghost_share)
         return state

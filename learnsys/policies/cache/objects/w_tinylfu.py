@@ -157,6 +157,7 @@ class WTinyLFU(ObjectPolicy):
 
     def start(self, capacity: int, *, sized: bool = False, seed: int = 0) -> State:
         state = super().start(capacity, sized=sized)
+        capacity = int(state["place"][0])
         window = max(1, int(capacity * self.window_share))
         state["place"][2:4] = window, int((capacity - window) * self.protected_share)
         state["place"][9] = self.period
