@@ -1,5 +1,6 @@
 """Families of instances: their programs by hand and by their laws, files, sets with a manifest, the command."""
 
+import errno
 import gzip
 import hashlib
 import itertools
@@ -219,6 +220,10 @@ def test_names_and_presets():
             parse_family(wrong)
     with pytest.raises(InputError, match="its parameters are rows, cols"):
         make_family("setcover", size=3)
+    with pytest.raises(InputError, match="rows='many'"):
+        make_family("setcover", rows="many")
+    with pytest.raises(InputError, match="whole number"):
+        make_family("setcover", rows=20.5)
 
 
 @pytest.mark.parametrize(
@@ -685,6 +690,7 @@ def test_killed_generation_resumes(killed, tmp_path):
     run = write_set("knapsack", family, 5, broken)
     next(run), next(run)
     run.close()
+    (broken / ".knapsack_00002.mps.gz.abc.part").write_bytes(b"half")
     manifest = broken / MANIFEST
     lines = manifest.read_text().splitlines(keepends=True)
     if killed == "before manifest":
@@ -701,6 +707,26 @@ def test_killed_generation_resumes(killed, tmp_path):
     assert [entry["index"] for entry in write_set("knapsack", family, 7, broken)] == list(range(7))
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert list(read_manifest(broken)) == [f"knapsack_0000{k}.mps.gz" for k in range(7)]
+
+
+def test_one_process_at_a_time(tmp_path):
+    first = write_set("knapsack", make_family("knapsack"), 2, tmp_path)
+    next(first)
+    with pytest.raises(InputError, match="another process"):
+        next(write_set("knapsack", make_family("knapsack"), 2, tmp_path))
+    assert len(list(first)) == 1
+    assert len(list(write_set("knapsack", make_family("knapsack"), 2, tmp_path))) == 2
+
+
+def test_a_full_disk_is_told_and_survived(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("learnsys.envs.branching.instances.sets.write_bytes", full)
+        with pytest.raises(InputError, match=r"knapsack_00000.*No space left.*make room"):
+            list(write_set("knapsack", make_family("knapsack"), 2, tmp_path))
+    assert len(list(write_set("knapsack", make_family("knapsack"), 2, tmp_path))) == 2
 
 
 def test_workers_write_the_same(tmp_path):

@@ -51,12 +51,13 @@ class Family(ABC):
             raise InputError(f"{type(self).__name__}: {problem}", remedy=remedy)
 
     def _at_least(self, **minima: float) -> None:
-        """Check that parameters are finite numbers and not smaller than given here."""
+        """Check that parameters are finite numbers, whole ones where the default is, not below those given."""
         for name, least in minima.items():
             value = getattr(self, name)
-            self._require(
-                least <= value < math.inf, f"{name}={value} is not possible", f"give a number of at least {least}"
-            )
+            whole = isinstance(getattr(type(self), name), int)
+            possible = least <= value < math.inf and (not whole or isinstance(value, int | np.integer))
+            kind = "a whole number" if whole else "a number"
+            self._require(possible, f"{name}={value} is not possible", f"give {kind} of at least {least}")
 
     def _ranges(self, **minima: float) -> None:
         """Check that parameters are (low, high), with low not smaller than given here and high not below low."""

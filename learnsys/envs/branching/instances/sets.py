@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from learnsys.envs.branching.instances.family import Family
 from learnsys.envs.branching.instances.milp import check_format
 from learnsys.errors import InputError
-from learnsys.files import plain, write_bytes, write_text
+from learnsys.files import plain, write_bytes
 from learnsys.parallel import run_parallel
 
 MANIFEST = "manifest.jsonl"
@@ -45,8 +47,8 @@ def write_set(
         file as it stands). `family.instance(seed, index)` draws the same instance.
 
     Raises:
-        InputError: the folder cannot be written, or holds instances of another family, seed or parameters, or a file
-            that would be overwritten.
+        InputError: the folder cannot be written, holds instances of another family, seed or parameters, or a file
+            that would be overwritten, or another process is writing there.
     """
     suffix = check_format(suffix)
     if count < 1 or seed < 0:
@@ -59,23 +61,25 @@ def write_set(
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError("cannot be written", file=folder, remedy="choose another folder")
     about = json.loads(json.dumps({"family": name, "parameters": asdict(family), "seed": seed}, default=plain))
-    known = read_manifest(folder, repair=True)
-    for entry in known.values():
-        if {key: entry.get(key) for key in about} != about or not entry["file"].endswith(suffix):
-            raise InputError(
-                "holds instances of another family, seed or format, or of other parameters",
-                file=folder / MANIFEST,
-                remedy="choose another folder",
-            )
     files = [f"{name}_{index:05d}{suffix}" for index in range(count)]
-    jobs = [
-        (family, seed, index, suffix, folder / file, known.get(file, {}).get("sha256"))
-        for index, file in enumerate(files)
-        if not _stands(folder / file, known.get(file))
-    ]
-    missing = {job[2] for job in jobs}
-    written = iter(run_parallel(_write, jobs, workers=workers) if jobs else ())
-    with open(folder / MANIFEST, "a", encoding="utf-8") as manifest:
+    with _locked(folder) as manifest:
+        known = read_manifest(folder, repair=True)
+        for entry in known.values():
+            if {key: entry.get(key) for key in about} != about or not entry["file"].endswith(suffix):
+                raise InputError(
+                    "holds instances of another family, seed or format, or of other parameters",
+                    file=folder / MANIFEST,
+                    remedy="choose another folder",
+                )
+        for left in folder.glob(f".{name}_*{suffix}.*.part"):  # of a run that was killed
+            left.unlink()
+        jobs = [
+            (family, seed, index, suffix, folder / file, known.get(file, {}).get("sha256"))
+            for index, file in enumerate(files)
+            if not _stands(folder / file, known.get(file))
+        ]
+        missing = {job[2] for job in jobs}
+        written = iter(run_parallel(_write, jobs, workers=workers) if jobs else ())
         for index, file in enumerate(files):
             if index in missing:
                 entry = {"file": file, **about, "index": index, **next(written)}
@@ -86,6 +90,19 @@ def write_set(
             yield known[file]
 
 
+@contextmanager
+def _locked(folder: Path) -> Iterator[TextIO]:
+    """The manifest, open at its end, for this process alone."""
+    with open(folder / MANIFEST, "a", encoding="utf-8") as manifest:
+        try:
+            fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                "another process is writing instances there", file=folder, remedy="wait for it or choose another folder"
+            ) from None
+        yield manifest
+
+
 def read_manifest(folder: str | os.PathLike[str], *, repair: bool = False) -> dict[str, dict[str, Any]]:
     """The entries of a folder's manifest by file name; none where there is no manifest.
 
@@ -93,20 +110,19 @@ def read_manifest(folder: str | os.PathLike[str], *, repair: bool = False) -> di
         repair: cut off a last line that a killed run left half written (else it is only passed over).
 
     Raises:
-        InputError: another line is no entry.
+        InputError: a line is no entry.
     """
     path = Path(folder) / MANIFEST
+    whole, newline, unfinished = (path.read_bytes() if path.exists() else b"").rpartition(b"\n")
     entries: dict[str, dict[str, Any]] = {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.exists() else []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(whole.split(b"\n") if newline else (), 1):
         try:
             entry = json.loads(line)
             entries[entry["file"]] = entry
         except (ValueError, TypeError, KeyError):
-            if number < len(lines) or line.endswith("\n"):
-                raise InputError("no entry of an instance", file=path, place=f"line {number}") from None
-    if repair and lines and not lines[-1].endswith("\n"):
-        write_text(path, "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in entries.values()))
+            raise InputError("no entry of an instance", file=path, place=f"line {number}") from None
+    if repair and unfinished:  # in place, since a lock belongs to this very file
+        os.truncate(path, len(whole) + len(newline))
     return entries
 
 
@@ -127,6 +143,11 @@ def _write(family: Family, seed: int, index: int, suffix: str, path: Path, expec
         )
     if expected is None and path.exists() and path.read_bytes() != content:
         raise InputError("stands already, with other content", file=path, remedy="choose another folder")
-    write_bytes(path, content)
+    try:
+        write_bytes(path, content)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({error.strerror})", file=path, remedy="make room, and run the same again to go on"
+        ) from None
     rows, columns = milp.shape
     return {"rows": rows, "columns": columns, "nonzeros": milp.nnz, "bytes": len(content), "sha256": digest}
