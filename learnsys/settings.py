@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr
 from dataclasses import fields, is_dataclass
+from io import StringIO
 from typing import Any, TypeVar
 
 from learnsys.errors import InputError
@@ -37,14 +39,15 @@ def override(config: Config, settings: Sequence[str]) -> Config:
             raise InputError(f"--set {text!r} {problem}", remedy=f"choose from {choices}")
         arguments += [f"--{found[0]}", *value.split(",")]
     try:
-        return tyro.cli(
-            type(config),
-            args=arguments,
-            default=config,
-            console_outputs=False,
-            config=(tyro.conf.FlagConversionOff,),
-            use_underscores=True,
-        )
+        with redirect_stderr(StringIO()):  # tyro's own report of a wrong value; the error below is the one line
+            return tyro.cli(
+                type(config),
+                args=arguments,
+                default=config,
+                console_outputs=False,
+                config=(tyro.conf.FlagConversionOff,),
+                use_underscores=True,
+            )
     except SystemExit:
         raise InputError(f"--set {' '.join(settings)!r}: a value is of the wrong kind") from None
 

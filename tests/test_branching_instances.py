@@ -209,7 +209,7 @@ def test_same_files_in_another_process():
     assert out == [hashlib.sha256(parse_family(name).instance(5).encode("mps.gz")).hexdigest() for name in TINY]
 
 
-def test_names_and_presets():
+def test_names_and_presets(capsys):
     for name in family_names():
         parse_family(name)
     assert parse_family("setcover:hard") == make_family("setcover", rows=2000)
@@ -218,6 +218,7 @@ def test_names_and_presets():
     for wrong in ("cover", "setcover:giant", "setcover:size=3", "setcover:rows=many", "setcover:rows"):
         with pytest.raises(InputError):
             parse_family(wrong)
+    assert capsys.readouterr() == ("", "")
     with pytest.raises(InputError, match="its parameters are rows, cols"):
         make_family("setcover", size=3)
     with pytest.raises(InputError, match="rows='many'"):
