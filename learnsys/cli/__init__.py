@@ -17,6 +17,7 @@ COMMANDS: dict[tuple[str, str], tuple[str, str]] = {
     ("cache", "simulate"): ("learnsys.cli.cache:simulate", "hit rates of policies on a trace"),
     ("cache", "train"): ("learnsys.cli.cache_train:train", "train a policy to imitate Belady on a trace"),
     ("branch", "generate"): ("learnsys.cli.branch_generate:generate", "write random instances of a family"),
+    ("branch", "solve"): ("learnsys.cli.branch:solve", "solve a model with SCIP and a branching policy"),
     ("env", "list"): ("learnsys.cli.env:list_environments", "the registered environments"),
     ("env", "check"): ("learnsys.cli.env:check", "run the contracts on an environment"),
     ("run", "list"): ("learnsys.cli.run:list_runs", "the runs in a folder"),

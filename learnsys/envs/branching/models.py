@@ -128,13 +128,39 @@ def set_parameters(model: Model, parameters: Mapping[str, Any]) -> None:
         try:
             model.setParam(name, value.item() if isinstance(value, np.generic) else value)
         except KeyError:
-            raise InputError(
-                f"SCIP has no parameter {name!r}", remedy="see scipopt.org/doc for its parameters"
-            ) from None
+            raise _no_parameter(name) from None
         except Exception as error:
             raise InputError(
                 f"SCIP parameter {name!r} cannot be {value!r} ({error})", remedy="give a value in its range"
             ) from None
+
+
+def parse_parameter(name: str, text: str) -> Any:
+    """The value of a SCIP parameter written as text, in the parameter's own type.
+
+    Raises:
+        InputError: an unknown name, or a text that is no such value.
+    """
+    if name in _GROUPS:
+        return text
+    model = Model()
+    try:
+        now = model.getParam(name)
+    except KeyError:
+        raise _no_parameter(name) from None
+    finally:
+        model.free()
+    try:
+        if isinstance(now, bool):
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        return type(now)(text)
+    except (KeyError, ValueError):
+        kind = type(now).__name__
+        raise InputError(f"SCIP parameter {name!r} cannot be {text!r}", remedy=f"it is of type {kind}") from None
+
+
+def _no_parameter(name: str) -> InputError:
+    return InputError(f"SCIP has no parameter {name!r}", remedy="see the list of parameters at scipopt.org/doc")
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
