@@ -63,6 +63,13 @@ class Milp:
         """Entries of the matrix that are not zero."""
         return int(self.matrix.nnz)
 
+    def violation(self, x: NDArray[np.float64]) -> float:
+        """How far a point (n,) is from feasible: the greatest distance to a side, a bound or a whole number."""
+        activity = self.matrix @ x
+        whole = np.abs(x - np.rint(x))[self.kinds != "C"]
+        parts = (self.left - activity, activity - self.right, self.lower - x, x - self.upper, whole)
+        return max(float(part.max(initial=0.0)) for part in parts)
+
     def to_model(self) -> Model:
         """A SCIP model in stage PROBLEM, silent. SCIP lists binary variables first, then integer, then others."""
         from pyscipopt import Model, quicksum
