@@ -370,6 +370,12 @@ def test_belady_bypass_victims():
     assert victims == [FREE] * 4 + [BYPASS, HIT, BYPASS, "A", HIT, HIT]
 
 
+def test_learnsys_cache_victims():
+    # It knows nothing yet: of lines that all look equally good the one in the lowest way goes: A, then E and F.
+    victims, _ = run(make_set_policy("learnsys_cache"), plain("A B C D E F G B C G"))
+    assert victims == [FREE] * 4 + ["A", "E", "F", HIT, HIT, HIT]
+
+
 def test_every_policy_has_a_table_of_victims():
     """Each registered name stands in a test above."""
     import inspect

@@ -44,6 +44,7 @@ def simulate(
     fit: str = "0.0:0.8",
     objects: bool = False,
     uniform: bool = False,
+    guard: bool = False,
     seed: int = 0,
     workers: int = 0,
     json: bool = False,
@@ -69,6 +70,7 @@ def simulate(
         fit: the part on which policies that learn from an earlier part are fitted.
         objects: take the addresses for ids of objects.
         uniform: count all objects as equally large.
+        guard: guard the learned policies, so that they stay close to LRU where they are worse; guard:NAME guards one.
         seed: for policies that draw random numbers.
         workers: policies simulated at a time; 0 is one for each core.
         json: print JSON instead of tables.
@@ -94,6 +96,7 @@ def simulate(
         uniform=uniform,
         seed=seed,
         workers=workers or os.cpu_count() or 1,
+        guard=guard,
     )
     run = None
     if out is not None:

@@ -28,6 +28,7 @@ class Question:
     uniform: bool
     seed: int
     workers: int
+    guard: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def simulate_sets(question: Question, spool: Spool) -> Answer:
     from learnsys.policies.cache.base import SetPolicy
     from learnsys.policies.cache.simulation import compare, needs_fit
 
-    policies = parse_policies(question.policies)
+    policies = parse_policies(question.policies, question.guard)
     geometries = {
         size: CacheGeometry(parse_bytes(size), question.ways, question.line_size) for size in question.capacities
     }
@@ -118,19 +119,30 @@ def simulate_objects(question: Question, spool: Spool) -> Answer:
     return Answer(results, window, list(dict.fromkeys(notes)))
 
 
-def parse_policies(text: str) -> dict[str, Any]:
-    """label -> policy of a list such as "lru,parrot=runs/parrot,belady".
+def parse_policies(text: str, guard: bool = False) -> dict[str, Any]:
+    """label -> policy of a list such as "lru,parrot=runs/parrot,guard:learnsys_cache,belady".
+
+    Args:
+        guard: put all learned policies under the guard; their labels then begin with "guard:".
 
     Raises:
         InputError: an unknown name, or one listed twice.
     """
-    from learnsys.policies.cache.registry import SET_POLICIES, load_learned_policy, make_set_policy
+    from learnsys.policies.cache.registry import (
+        GUARD,
+        LEARNED_POLICIES,
+        SET_POLICIES,
+        load_learned_policy,
+        make_set_policy,
+    )
 
     if text.strip() == "all":
         made = {name: make_set_policy(name) for name in SET_POLICIES}
         return {name: policy for name, policy in made.items() if not policy.needs_fit}
     chosen: dict[str, Any] = {}
     for item in split(text):
+        if guard and item.partition("=")[0] in LEARNED_POLICIES:
+            item = GUARD + item
         name, _, folder = item.partition("=")
         label = name if folder and name not in chosen else item
         if label in chosen:

@@ -28,6 +28,7 @@ SET_POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     "eta_pc": ("learnsys.policies.cache.reuse_table:ReuseTable", {"key": "pc", "arrival": True}),
     "eta_both": ("learnsys.policies.cache.reuse_table:ReuseTable", {"key": "both", "arrival": True}),
     "nearest_neighbour": ("learnsys.policies.cache.nearest_neighbour:NearestNeighbour", {}),
+    "learnsys_cache": ("learnsys.policies.cache.learned.policy:LearnsysCache", {}),
     "belady": ("learnsys.policies.cache.belady:Belady", {}),
     "belady_bypass": ("learnsys.policies.cache.belady:Belady", {"bypass": True}),
 }
@@ -47,7 +48,11 @@ OBJECT_POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """The same for fully associative caches of objects."""
 
+GUARD = "guard:"
+"""what stands before the name of a policy that shall be guarded"""
+
 LEARNED_POLICIES: dict[str, str] = {
+    "learnsys_cache": "learnsys.policies.cache.learned.policy:LearnsysCache",
     "parrot": "learnsys.policies.cache.parrot.policy:ParrotPolicy",
 }
 """name -> "module:Class" of policies that are trained into a run folder: a class method `load(folder)`, and
@@ -55,11 +60,13 @@ LEARNED_POLICIES: dict[str, str] = {
 
 
 def make_set_policy(name: str, **arguments: Any) -> Any:
-    """The set-associative policy of that name.
+    """The set-associative policy of that name; "guard:NAME" is that policy, guarded.
 
     Raises:
         InputError: there is none.
     """
+    if name.startswith(GUARD):
+        return guarded(make_set_policy(name.removeprefix(GUARD), **arguments))
     return _make(SET_POLICIES, name, arguments)
 
 
@@ -81,14 +88,25 @@ def _make(policies: dict[str, tuple[str, dict[str, Any]]], name: str, arguments:
 
 
 def load_learned_policy(name: str, folder: str) -> Any:
-    """The learned policy of that name, as saved in the run `folder`.
+    """The learned policy of that name, as saved in the run `folder`; "guard:NAME" is that policy, guarded.
 
     Raises:
         InputError: there is none.
     """
+    if name.startswith(GUARD):
+        return guarded(load_learned_policy(name.removeprefix(GUARD), folder))
     if name not in LEARNED_POLICIES:
         raise InputError(
             f"no learned cache policy is called {name!r}", remedy=f"choose from {', '.join(LEARNED_POLICIES)}"
         )
     module, attribute = LEARNED_POLICIES[name].split(":")
     return getattr(import_module(module), attribute).load(folder)
+
+
+def guarded(policy: Any) -> Any:
+    """`policy` under the guard, with LRU to fall back on.
+
+    Raises:
+        InputError: it does not tell which lines it evicts.
+    """
+    return import_module("learnsys.policies.cache.guard").guard(policy)

@@ -65,3 +65,6 @@ class S4LRU(SetPolicy):
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         _s4lru(chunk.line, chunk.row, state["queues"], hits)
+
+    def resident(self, state: State) -> NDArray[np.int32]:
+        return state["queues"].reshape(state["queues"].shape[0], -1)

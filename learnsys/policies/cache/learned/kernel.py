@@ -1,136 +1,13 @@
-"""The kernel of `LearnsysCache`: features, network, labels and replacement, one access at a time.
-
-The state comes in four named tuples of arrays. Sizes: S sets of W ways, F features of an access (`ACCESS`), G of a
-candidate at an eviction (`CANDIDATE`), D numbers in an embedding, H hidden units, B buckets, Q places for samples.
-"""
+"""The kernel of `LearnsysCache`: features, network, labels and replacement, one access at a time."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit, types
-from numpy.typing import NDArray
 
-ACCESS = 16
-"""features of an access; what they are stands in features.py"""
-CANDIDATE = 8
-"""features of a resident line at an eviction"""
-BUCKETS = 9
-"""remaining distances, in sixteenths of the ways: up to 1, 2, 4, ..., 128, and beyond"""
-RULES = 5
-"""ways to turn a distribution over the buckets into a score: see `_score`"""
-DECADES = 32
-"""sets in a row among which each rule leads one"""
+from learnsys.policies.cache.learned.state import ACCESS, CANDIDATE, QUANTA, signatures
 
-U8, U16, I32, U32, I64, U64, F32, F64 = (
-    types.uint8,
-    types.uint16,
-    types.int32,
-    types.uint32,
-    types.int64,
-    types.uint64,
-    types.float32,
-    types.float64,
-)
-
-
-class Cache(NamedTuple):
-    """What is cached, and what is known of it."""
-
-    tags: NDArray[np.int32]
-    """(S, W) line ids, -1 where free; ways fill from the lowest"""
-    at: NDArray[np.int32]
-    """(S, W) index of the access that touched the line last"""
-    when: NDArray[np.int32]
-    """(S, W) the set's clock at that access"""
-    reused: NDArray[np.uint8]
-    """(S, W) hits since the line was inserted, at most 7"""
-    caller: NDArray[np.uint32]
-    """(S, W) hash of the PC of that access"""
-    past: NDArray[np.uint32]
-    """(S, W) hash of the line's last gaps and touches at that access"""
-    page: NDArray[np.int32]
-    """(S, W) the line's place among the pages"""
-    access: NDArray[np.uint16]
-    """(S, W, F) features of that access"""
-    base: NDArray[np.float32]
-    """(S, W, D) sum of their embeddings, as they were then"""
-    clock: NDArray[np.int32]
-    """(S,) accesses to the set"""
-    rule: NDArray[np.uint8]
-    """(S,) the rule that the set leads for, or RULES: it follows the best"""
-    leaders: NDArray[np.float64]
-    """(RULES, 2) recent misses and accesses of the sets that lead for each rule"""
-
-
-class History(NamedTuple):
-    """What is remembered of lines, pages and PCs: tables of fixed sizes, in which newer entries replace older ones."""
-
-    line_key: NDArray[np.uint64]
-    line_time: NDArray[np.int32]
-    """set clock of the line's last access"""
-    line_gaps: NDArray[np.uint8]
-    """(places, 2) logarithms of the line's last two gaps"""
-    line_touches: NDArray[np.uint8]
-    line_caller: NDArray[np.uint32]
-    page_time: NDArray[np.int32]
-    """index of the last access to the page plus one, 0: none"""
-    page_touches: NDArray[np.int32]
-    page_caller: NDArray[np.uint32]
-    pc_number: NDArray[np.int64]
-    """last line number that the PC accessed"""
-    pc_delta: NDArray[np.int64]
-    set_caller: NDArray[np.uint32]
-    """(S,) PC of the set's last access"""
-    recent: NDArray[np.uint32]
-    """(2,) the last two different PCs"""
-
-
-class Network(NamedTuple):
-    """Embeddings summed, one hidden layer, a softmax over the buckets."""
-
-    table: NDArray[np.float32]
-    """((F + G) * 2^bits, D) embeddings"""
-    steps: NDArray[np.float32]
-    """((F + G) * 2^bits,) Adagrad's sums of squares, one for each embedding"""
-    hidden: NDArray[np.float32]
-    """(H, D + 1) weights and biases"""
-    output: NDArray[np.float32]
-    """(B, H + 1)"""
-
-
-class Samples(NamedTuple):
-    """Candidates of past evictions that wait for their labels: a ring, and lists by line."""
-
-    line: NDArray[np.int32]
-    """(Q,) -1 where the sample has its label"""
-    when: NDArray[np.int32]
-    """(Q,) the set's clock at the eviction"""
-    at: NDArray[np.int32]
-    """(Q,) index of the eviction's access"""
-    features: NDArray[np.uint16]
-    """(Q, F + G)"""
-    links: NDArray[np.int32]
-    """(Q, 2) previous and next sample of the same bucket; a bucket b before its first sample is -2 - b, -1 ends it"""
-    heads: NDArray[np.int32]
-    """(power of two,) first sample of each bucket of lines, -1: none"""
-    ends: NDArray[np.int64]
-    """(4,) oldest, one past the newest, samples trained, state of the random numbers"""
-
-
-def _signature(kind, *fields):
-    return types.NamedTuple([types.Array(scalar, dims, "C") for scalar, dims in fields], kind)
-
-
-CACHE = _signature(
-    Cache, (I32, 2), (I32, 2), (I32, 2), (U8, 2), (U32, 2), (U32, 2), (I32, 2), (U16, 3), (F32, 3), (I32, 1), (U8, 1), (F64, 2)
-)
-HISTORY = _signature(
-    History, (U64, 1), (I32, 1), (U8, 2), (U8, 1), (U32, 1), (I32, 1), (I32, 1), (U32, 1), (I64, 1), (I64, 1), (U32, 1), (U32, 1)
-)
-NETWORK = _signature(Network, (F32, 2), (F32, 1), (F32, 2), (F32, 2))
-SAMPLES = _signature(Samples, (I32, 1), (I32, 1), (I32, 1), (U16, 2), (I32, 2), (I32, 1), (I64, 1))
+_GROUPS = signatures()
 
 
 @njit(inline="always")
@@ -161,104 +38,127 @@ def _half_log(x):
 
 
 @njit(inline="always")
-def _bucket(distance, ways):
-    return min(_log((max(distance, 1) * 16 + ways - 1) // ways - 1), BUCKETS - 1)
+def _embed(net, features, first, bits, x):
+    """Add the embeddings of `features`, which are the network's from number `first` on, to `x` (D,)."""
+    for k in range(features.size):
+        embedding = net.table[((first + k) << bits) + features[k]]
+        for d in range(x.size):
+            x[d] += embedding[d]
 
 
 @njit(inline="always")
-def _forward(net, x, hidden, p):
-    """Hidden units and probabilities from the summed embeddings `x`."""
-    width = x.size
-    for j in range(hidden.size):
-        s = net.hidden[j, width]
+def _forward(net, x, hidden):
+    """The probability for summed embeddings `x` (D,); fills the hidden units (H,)."""
+    width, units = x.size, hidden.size
+    s = net.output[units]
+    for j in range(units):
+        h = net.hidden[j, width]
         for d in range(width):
-            s += net.hidden[j, d] * x[d]
-        hidden[j] = s if s > 0 else np.float32(0.1) * s
-    top = np.float32(-1e30)
-    for b in range(p.size):
-        s = net.output[b, hidden.size]
-        for j in range(hidden.size):
-            s += net.output[b, j] * hidden[j]
-        p[b] = s
-        top = max(top, s)
-    total = np.float32(0)
-    for b in range(p.size):
-        p[b] = np.exp(p[b] - top)
-        total += p[b]
-    for b in range(p.size):
-        p[b] /= total
+            h += net.hidden[j, d] * x[d]
+        hidden[j] = h if h > 0 else np.float32(0.1) * h
+        s += net.output[j] * hidden[j]
+    return np.float32(1) / (np.float32(1) + np.exp(-s))
 
 
 @njit(inline="always")
-def _train(net, features, label, rate, bits, x, hidden, p, slope, down):
-    """One step of gradient descent on the cross-entropy of one sample; Adagrad for embeddings, a fifth of the rate
-    for the layers. `slope` (D,) and `down` (H,) are room to compute in."""
-    width = x.size
-    for d in range(width):
-        x[d] = 0
-    for f in range(features.size):
-        row = net.table[(f << bits) + features[f]]
-        for d in range(width):
-            x[d] += row[d]
-    _forward(net, x, hidden, p)
-    p[label] -= np.float32(1)
+def _train(net, features, kept, rate, bits, x, hidden, slope):
+    """One step down the cross-entropy of a sample: Adagrad for embeddings, a fifth of the rate for the layers.
+
+    `x`, `slope` (D,) and `hidden` (H,) are room to compute in; `slope` is left as the loss's by `x`.
+    """
+    width, units = x.size, hidden.size
+    x[:] = 0
+    _embed(net, features, 0, bits, x)
+    error = _forward(net, x, hidden) - np.float32(kept)
     step = rate * np.float32(0.2)
-    for j in range(hidden.size):
-        down[j] = 0
-    for b in range(p.size):
-        g = p[b]
-        for j in range(hidden.size):
-            down[j] += g * net.output[b, j]
-            net.output[b, j] -= step * g * hidden[j]
-        net.output[b, hidden.size] -= step * g
-    for d in range(width):
-        slope[d] = 0
-    for j in range(hidden.size):
-        g = down[j] if hidden[j] > 0 else np.float32(0.1) * down[j]
+    slope[:] = 0
+    for j in range(units):
+        down = error * net.output[j] * (np.float32(1) if hidden[j] > 0 else np.float32(0.1))
+        net.output[j] -= step * error * hidden[j]
         for d in range(width):
-            slope[d] += g * net.hidden[j, d]
-            net.hidden[j, d] -= step * g * x[d]
-        net.hidden[j, width] -= step * g
+            slope[d] += down * net.hidden[j, d]
+            net.hidden[j, d] -= step * down * x[d]
+        net.hidden[j, width] -= step * down
+    net.output[units] -= step * error
     square = np.float32(0)
     for d in range(width):
         square += slope[d] * slope[d]
     square /= np.float32(width)
-    for f in range(features.size):
-        place = (f << bits) + features[f]
-        net.steps[place] += square
-        step = rate / np.sqrt(net.steps[place])
-        row = net.table[place]
+    for k in range(features.size):
+        place = (k << bits) + features[k]
+        net.squares[place] += square
+        step = rate / np.sqrt(net.squares[place])
+        embedding = net.table[place]
         for d in range(width):
-            row[d] -= step * slope[d]
+            embedding[d] -= step * slope[d]
 
 
 @njit(inline="always")
-def _score(p, rule):
-    """How soon a line comes back: the higher, the sooner. Rules: minus the mean bucket; the probabilities of buckets
-    up to 8, 16 and 32 sixteenths; the best hit density, hits for the time that the line stays."""
-    score = np.float32(0)
-    if rule == 0:
-        for b in range(p.size):
-            score -= p[b] * np.float32(b)
-    elif rule < 4:
-        for b in range(rule + 3):
-            score += p[b]
-    else:
-        time, left, hit = np.float32(0), np.float32(1), np.float32(0)
-        edge = np.float32(0)
-        for b in range(p.size - 1):
-            following = np.float32(1 << b)
-            time += (left - np.float32(0.5) * p[b]) * (following - edge)
-            edge = following
-            hit += p[b]
-            left -= p[b]
-            score = max(score, hit / time)
-    return score
+def _optimal(occupancy, before, now, capacity):
+    """OPTgen: whether MIN keeps a line from clock `before` to `now`; if so, account for it."""
+    if now - before >= QUANTA:
+        return False
+    for clock in range(before, now):
+        if occupancy[clock % QUANTA] >= capacity:
+            return False
+    for clock in range(before, now):
+        occupancy[clock % QUANTA] += np.uint8(1)
+    return True
+
+
+@njit(inline="always")
+def _sixteenths(distance, ways):
+    """log2 of a reuse distance in sixteenths of the ways, at most 8."""
+    return min(np.float32(np.log2(np.float32(max(distance, 1) * 16 / ways))), np.float32(8))
+
+
+@njit(inline="always")
+def _line_place(history, number):
+    return np.int64(_mix(number, 0, 1) & np.uint64(history.line_key.size - 1))
+
+
+@njit(inline="always")
+def _outcome(occupancy, history, place, number, now, ways):
+    """Whether MIN kept the line accessed at clock `now` since its last access; trains the priors of that access."""
+    occupancy[now % QUANTA] = 0
+    if history.line_key[place] != number + np.uint64(1):
+        return 0
+    before, prior = history.line_time[place], history.line_prior[place]
+    kept = np.int64(_optimal(occupancy, before, now, ways))
+    history.counter[prior] = max(0, min(31, history.counter[prior] + 2 * kept - 1))
+    history.distance[prior] += (_sixteenths(now - before, ways) - history.distance[prior]) / np.float32(16)
+    return kept
+
+
+@njit(inline="always")
+def _evicted_in_vain(history, prior, age, ways):
+    """A line is evicted unused: what the priors expected of it did not come."""
+    if history.counter[prior] >= 16:
+        history.counter[prior] -= 1
+    if _sixteenths(age, ways) > history.distance[prior]:
+        history.distance[prior] += (np.float32(8) - history.distance[prior]) / np.float32(16)
+
+
+@njit(inline="always")
+def _list_of(samples, line):
+    return np.int32(_mix(line, 0, 6) & np.uint64(samples.heads.size - 1))
+
+
+@njit(inline="always")
+def _link(samples, q, line):
+    """Put sample `q` of a line in front of its list."""
+    head = _list_of(samples, line)
+    after = samples.heads[head]
+    samples.line[q] = line
+    samples.links[q, 0], samples.links[q, 1] = -2 - head, after
+    if after >= 0:
+        samples.links[after, 0] = q
+    samples.heads[head] = q
 
 
 @njit(inline="always")
 def _unlink(samples, q):
-    """Take a sample out of its bucket's list."""
+    """Take sample `q` out of its list."""
     before, after = samples.links[q, 0], samples.links[q, 1]
     if before < -1:
         samples.heads[-2 - before] = after
@@ -270,9 +170,11 @@ def _unlink(samples, q):
 
 
 @njit(inline="always")
-def _describe(f, mask, number, caller, r, now, t, history):
-    """Write the features of an access into `f` (F,), enter it into the history; the hash of its past, its page."""
-    place = np.int64(_mix(number, 0, 1) & np.uint64(history.line_key.size - 1))
+def _describe(f, mask, number, caller, r, now, t, history, place):
+    """Write the features of an access into `f` (F,) and the access into the history.
+
+    Returns the hash of the line's past, and the page's place.
+    """
     known = history.line_key[place] == number + np.uint64(1)
     gap = now - history.line_time[place] if known else 0
     first = np.int64(_log(gap))
@@ -325,40 +227,69 @@ def _describe(f, mask, number, caller, r, now, t, history):
     return np.uint32(past), leaf
 
 
+@njit(inline="always")
+def _describe_candidate(g, mask, cache, history, r, way, caller, now, t):
+    """Write the features of the line in `way` of set `r` into `g` (G,), as `caller` misses there."""
+    rank = 0
+    for other in range(cache.at.shape[1]):
+        rank += cache.at[r, other] > cache.at[r, way]
+    waited = now - cache.when[r, way]
+    age = np.int64(_half_log(waited))
+    page_age = np.int64(_half_log((t + 1 - history.page_time[cache.page[r, way]]) >> 4))
+    reused, by, prior = np.int64(cache.reused[r, way]), cache.caller[r, way], cache.prior[r, way]
+    counter, expected = np.int64(history.counter[prior]), history.distance[prior]
+    left = np.float32(2) ** expected - np.float32(waited * 16 / cache.at.shape[1])
+    remaining = np.int64(_half_log(np.int64(abs(left)))) * 2 + (left < 0)
+    g[0] = _mix(age, rank, 31) & mask
+    g[1] = _mix(by, age, 32) & mask
+    g[2] = _mix(page_age, age, 33) & mask
+    g[3] = _mix(reused, age, 34) & mask
+    g[4] = _mix(cache.past[r, way], age, 35) & mask
+    g[5] = _mix(caller, by, 36) & mask
+    g[6] = _mix(by, page_age, 37) & mask
+    g[7] = _mix(by, reused * 256 + rank, 38) & mask
+    g[8] = _mix(counter, age, 39) & mask
+    g[9] = _mix(remaining, counter >> 2, 40) & mask
+    g[10] = _mix(np.int64(expected * np.float32(4)), age, 41) & mask
+    g[11] = _mix(counter, rank, 42) & mask
+
+
 @njit(
     types.void(
-        types.Array(I32, 1, "C"), types.Array(I32, 1, "C"), types.Array(I32, 1, "C"), types.Array(U64, 1, "C"),
-        types.Array(U64, 1, "C"), I64, types.Array(U8, 1, "C"), CACHE, HISTORY, NETWORK, SAMPLES,
-        F32, I64, I64, I64, I64,
+        *[types.Array(types.int32, 1, "C")] * 3,
+        *[types.Array(types.uint64, 1, "C", readonly=True)] * 2,
+        types.int64,
+        types.Array(types.uint8, 1, "C"),
+        *_GROUPS,
+        types.float32,
+        types.int64,
+        types.int64,
     ),
     cache=True,
     nogil=True,
     fastmath=True,
 )
-def run(
-    line, row, pc, line_number, pc_value, start, hits, cache, history, net, samples,
-    rate, draws, window, duel, only,
-):
+def run(line, row, pc, line_number, pc_value, start, hits, cache, history, net, samples, rate, draws, window):
     """Advance everything over a chunk.
 
     Args:
         rate: step size; 0 learns nothing.
         draws: candidates of each eviction that become samples.
-        window: accesses after which a sample counts as one that does not come back.
-        duel: accesses of leading sets that the choice of the rule remembers.
-        only: the rule of all sets, or -1: the best.
+        window: accesses after which a sample counts as a line that MIN would not have kept.
     """
-    ways, width, units = cache.tags.shape[1], cache.base.shape[2], net.hidden.shape[0]
-    bits = _log(net.steps.size // (ACCESS + CANDIDATE)) - 1
+    ways, width = cache.tags.shape[1], cache.base.shape[2]
+    bits = _log(net.squares.size // (ACCESS + CANDIDATE)) - 1
     mask = np.uint64((1 << bits) - 1)
     room = samples.line.size
     f = np.zeros(ACCESS, np.uint16)
     g = np.zeros((ways, CANDIDATE), np.uint16)
-    x, slope = np.zeros(width, np.float32), np.zeros(width, np.float32)
-    hidden, down = np.zeros(units, np.float32), np.zeros(units, np.float32)
-    p = np.zeros(BUCKETS, np.float32)
-    oldest, newest, trained = samples.ends[0], samples.ends[1], samples.ends[2]
-    random = np.uint64(samples.ends[3])
+    x, slope, hidden = (
+        np.zeros(width, np.float32),
+        np.zeros(width, np.float32),
+        np.zeros(net.hidden.shape[0], np.float32),
+    )
+    oldest, newest, learnt = samples.counts[0], samples.counts[1], samples.counts[2]
+    random = np.uint64(samples.counts[3])
     for i in range(line.size):
         t = start + i
         wanted, r = line[i], row[i]
@@ -366,26 +297,27 @@ def run(
         caller = np.uint32(_mix(pc_value[pc[i]], 0, 5))
         now = cache.clock[r] + 1
         cache.clock[r] = now
+        place = _line_place(history, number)
+        kept = _outcome(cache.occupancy[r], history, place, number, now, ways)
 
-        # Labels: samples of this line come back now; samples older than the window do not.
-        q = samples.heads[np.int64(_mix(wanted, 0, 6) & np.uint64(samples.heads.size - 1))]
+        # Labels: samples of this line get theirs now, samples as old as the window count as not kept.
+        q = samples.heads[_list_of(samples, wanted)]
         while q >= 0:
             following = samples.links[q, 1]
             if samples.line[q] == wanted:
-                label = _bucket(now - samples.when[q], ways)
-                _train(net, samples.features[q], label, rate, bits, x, hidden, p, slope, down)
-                trained += 1
+                _train(net, samples.features[q], kept, rate, bits, x, hidden, slope)
+                learnt += 1
                 _unlink(samples, q)
             q = following
         while oldest < newest and samples.at[oldest % room] < t - window:
             q = np.int32(oldest % room)
             if samples.line[q] >= 0:
-                _train(net, samples.features[q], BUCKETS - 1, rate, bits, x, hidden, p, slope, down)
-                trained += 1
+                _train(net, samples.features[q], 0, rate, bits, x, hidden, slope)
+                learnt += 1
                 _unlink(samples, q)
             oldest += 1
 
-        past, leaf = _describe(f, mask, number, caller, r, now, t, history)
+        past, page = _describe(f, mask, number, caller, r, now, t, history, place)
         target = -1
         for way in range(ways):
             if cache.tags[r, way] == wanted or cache.tags[r, way] < 0:
@@ -393,85 +325,44 @@ def run(
                 break
         hit = target >= 0 and cache.tags[r, target] == wanted
         hits[i] = hit
-        lead = cache.rule[r]
-        if lead < RULES:
-            keep = 1 - 1 / duel
-            cache.leaders[lead, 0] = cache.leaders[lead, 0] * keep + (0 if hit else 1)
-            cache.leaders[lead, 1] = cache.leaders[lead, 1] * keep + 1
         if target < 0:
-            rule = only
-            if only < 0:
-                rule = np.int64(lead)
-                if lead == RULES:
-                    rule = 0
-                    for other in range(1, RULES):
-                        if (
-                            cache.leaders[other, 0] * cache.leaders[rule, 1]
-                            < cache.leaders[rule, 0] * cache.leaders[other, 1]
-                        ):
-                            rule = other
             lowest = np.float32(np.inf)
             for way in range(ways):
-                rank = 0
-                for other in range(ways):
-                    rank += cache.at[r, other] > cache.at[r, way]
-                age = np.int64(_half_log(now - cache.when[r, way]))
-                page_age = np.int64(_half_log((t + 1 - history.page_time[cache.page[r, way]]) >> 4))
-                reused, by = np.int64(cache.reused[r, way]), cache.caller[r, way]
-                g[way, 0] = _mix(age, rank, 31) & mask
-                g[way, 1] = _mix(by, age, 32) & mask
-                g[way, 2] = _mix(page_age, age, 33) & mask
-                g[way, 3] = _mix(reused, age, 34) & mask
-                g[way, 4] = _mix(cache.past[r, way], age, 35) & mask
-                g[way, 5] = _mix(caller, by, 36) & mask
-                g[way, 6] = _mix(by, page_age, 37) & mask
-                g[way, 7] = _mix(by, reused * 256 + rank, 38) & mask
+                _describe_candidate(g[way], mask, cache, history, r, way, caller, now, t)
                 for d in range(width):
                     x[d] = cache.base[r, way, d]
-                for k in range(CANDIDATE):
-                    embedding = net.table[((ACCESS + k) << bits) + g[way, k]]
-                    for d in range(width):
-                        x[d] += embedding[d]
-                _forward(net, x, hidden, p)
-                score = _score(p, rule)
+                _embed(net, g[way], ACCESS, bits, x)
+                score = _forward(net, x, hidden)
                 if score < lowest:
                     lowest = score
                     target = way
             for _ in range(draws if rate > 0 else 0):
                 if newest - oldest >= room:
                     break
-                random ^= random << np.uint64(13)
+                random ^= random << np.uint64(13)  # Marsaglia's xorshift
                 random ^= random >> np.uint64(7)
                 random ^= random << np.uint64(17)
                 way = np.int64((random >> np.uint64(33)) % np.uint64(ways))
                 q = np.int32(newest % room)
-                kept = cache.tags[r, way]
-                samples.line[q], samples.when[q], samples.at[q] = kept, now, t
-                for k in range(ACCESS):
-                    samples.features[q, k] = cache.access[r, way, k]
-                for k in range(CANDIDATE):
-                    samples.features[q, ACCESS + k] = g[way, k]
-                bucket = np.int32(_mix(kept, 0, 6) & np.uint64(samples.heads.size - 1))
-                after = samples.heads[bucket]
-                samples.links[q, 0], samples.links[q, 1] = -2 - bucket, after
-                if after >= 0:
-                    samples.links[after, 0] = q
-                samples.heads[bucket] = q
+                samples.at[q] = t
+                samples.features[q, :ACCESS] = cache.access[r, way]
+                samples.features[q, ACCESS:] = g[way]
+                _link(samples, q, cache.tags[r, way])
                 newest += 1
+            _evicted_in_vain(history, cache.prior[r, target], now - cache.when[r, target], ways)
 
+        prior = np.int32(2 * (_mix(caller, 0, 7) & np.uint64(history.counter.size // 2 - 1)) + hit)
+        history.line_prior[place] = prior
         cache.tags[r, target] = wanted
         cache.at[r, target] = t
         cache.when[r, target] = now
         cache.reused[r, target] = min(cache.reused[r, target] + 1, 7) if hit else 0
         cache.caller[r, target] = caller
         cache.past[r, target] = past
-        cache.page[r, target] = leaf
-        for d in range(width):
-            cache.base[r, target, d] = 0
-        for k in range(ACCESS):
-            cache.access[r, target, k] = f[k]
-            embedding = net.table[(k << bits) + f[k]]
-            for d in range(width):
-                cache.base[r, target, d] += embedding[d]
-    samples.ends[0], samples.ends[1], samples.ends[2] = oldest, newest, trained
-    samples.ends[3] = np.int64(random)
+        cache.prior[r, target] = prior
+        cache.page[r, target] = page
+        cache.access[r, target] = f
+        cache.base[r, target] = 0
+        _embed(net, f, 0, bits, cache.base[r, target])
+    samples.counts[0], samples.counts[1], samples.counts[2] = oldest, newest, learnt
+    samples.counts[3] = np.int64(random)

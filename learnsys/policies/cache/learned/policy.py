@@ -1,115 +1,154 @@
-"""`LearnsysCache`: a small network that learns remaining reuse distances while the program runs."""
+"""`LearnsysCache`: a small network that learns, while the program runs, what Belady's MIN would keep."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.errors import InputError
+from learnsys.files import write_json
+from learnsys.imitation import load_arrays, save_arrays
 from learnsys.policies.cache.base import Chunk, SetPolicy, State
 from learnsys.policies.cache.learned import kernel
+from learnsys.policies.cache.learned.state import FIRST_SQUARE, allocate, flat, grouped
+from learnsys.runs import read_json
+
+_WEIGHTS = ("network.table", "network.squares", "network.hidden", "network.output")
 
 
 @dataclass(frozen=True)
 class LearnsysCache(SetPolicy):
+    """Evict the line that MIN would most probably not have kept until its next use.
+
+    The probability comes from a network: embeddings of hashed features (see `features.py`) of the line's last access
+    and of its standing now are summed, then follow a layer of leaky rectifiers and a logistic unit. It is trained on
+    the policy's own evictions: of the lines in the set a few are drawn at each, kept as samples with their features,
+    and labelled when the line comes back, by whether MIN (replayed by OPTgen: Jain and Lin, "Back to the future",
+    ISCA 2016) would have held it over that interval; a line that does not come back within `window` was not worth
+    keeping. Relabelling the past by what became of it is the way of Learning Relaxed Belady (Song et al., NSDI 2020).
+    Nothing of this needs the future, and nothing has to be learnt beforehand, though it can be: with `passes`, `fit`
+    goes over an earlier part of the trace, and `save` and `load` keep what it learnt.
+
+    All tables have fixed sizes: memory depends on the cache and these settings, not on the trace. Lines and PCs are
+    known by their values, so that weights learnt on one trace make sense on another of the same program.
+    """
+
     name = "learnsys_cache"
 
     rate: float = 0.05
+    """step size of Adagrad on the embeddings; the layers learn with a fifth of it"""
     draws: int = 2
-    window: int = 9
+    """lines of the set that become samples at each eviction"""
+    window: float = 3.0
+    """accesses, in units of the cache's lines, after which a line that has not come back counts as not kept"""
     bits: int = 14
+    """of the hash of a feature: each feature has 2^bits embeddings"""
     embedding: int = 16
+    """numbers in an embedding"""
     hidden: int = 16
-    lines: int = 2**18
-    pages: int = 2**16
-    pcs: int = 2**14
-    samples: int = 2**19
-    rule: int = -1
-    duel: int = 4096
-    passes: int = 0
+    """hidden units"""
     learn: bool = True
-    needs_fit = property(lambda self: self.passes > 0)
+    """learn while the program runs"""
+    passes: int = 0
+    """how often `fit` goes over the training part; 0: the policy begins untrained"""
+    folder: str | None = None
+    """a folder written by `save`, whose weights the policy begins with"""
+    needs_fit = property(lambda self: self.passes > 0)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if not (self.rate > 0 and self.window > 0 and 1 <= self.bits <= 16 and self.draws >= 1 and self.passes >= 0):
+            raise InputError(
+                "learnsys_cache needs a rate and a window above 0, 1 to 16 bits, at least 1 draw and no passes below 0"
+            )
+        if self.embedding < 1 or self.hidden < 1:
+            raise InputError("learnsys_cache needs embeddings and a hidden layer of at least 1")
 
     def start(self, geometry: CacheGeometry, seed: int = 0) -> State:
-        rng = np.random.default_rng(seed)
-        sets, ways = geometry.sets, geometry.ways
-        shape, rows = (sets, ways), (kernel.ACCESS + kernel.CANDIDATE) << self.bits
-        leads = (np.arange(sets) ^ rng.integers(sets)) % 32
-        if sets < 256:
-            leads[:] = kernel.RULES
-        cache = kernel.Cache(
-            tags=np.full(shape, -1, np.int32),
-            at=np.zeros(shape, np.int32),
-            when=np.zeros(shape, np.int32),
-            reused=np.zeros(shape, np.uint8),
-            caller=np.zeros(shape, np.uint32),
-            past=np.zeros(shape, np.uint32),
-            page=np.zeros(shape, np.int32),
-            access=np.zeros((*shape, kernel.ACCESS), np.uint16),
-            base=np.zeros((*shape, self.embedding), np.float32),
-            clock=np.zeros(sets, np.int32),
-            rule=np.minimum(leads, kernel.RULES).astype(np.uint8),
-            leaders=np.ones((kernel.RULES, 2)),
+        window = self._window(geometry.sets, geometry.ways)
+        state = flat(
+            allocate(
+                geometry.sets,
+                geometry.ways,
+                bits=self.bits,
+                embedding=self.embedding,
+                hidden=self.hidden,
+                room=self.draws * (window + 1),
+                rng=np.random.default_rng(seed),
+            )
         )
-        history = kernel.History(
-            line_key=np.zeros(self.lines, np.uint64),
-            line_time=np.zeros(self.lines, np.int32),
-            line_gaps=np.zeros((self.lines, 2), np.uint8),
-            line_touches=np.zeros(self.lines, np.uint8),
-            line_caller=np.zeros(self.lines, np.uint32),
-            page_time=np.zeros(self.pages, np.int32),
-            page_touches=np.zeros(self.pages, np.int32),
-            page_caller=np.zeros(self.pages, np.uint32),
-            pc_number=np.zeros(self.pcs, np.int64),
-            pc_delta=np.zeros(self.pcs, np.int64),
-            set_caller=np.zeros(sets, np.uint32),
-            recent=np.zeros(2, np.uint32),
-        )
-
-        def weights(outputs: int, inputs: int, scale: float) -> NDArray[np.float32]:
-            layer = np.zeros((outputs, inputs + 1), np.float32)
-            layer[:, :inputs] = rng.normal(scale=scale / np.sqrt(inputs), size=(outputs, inputs))
-            return layer
-
-        network = kernel.Network(
-            table=rng.normal(scale=0.01, size=(rows, self.embedding)).astype(np.float32),
-            steps=np.full(rows, 0.1, np.float32),
-            hidden=weights(self.hidden, self.embedding, 1.0),
-            output=weights(kernel.BUCKETS, self.hidden, 0.3),
-        )
-        samples = kernel.Samples(
-            line=np.full(self.samples, -1, np.int32),
-            when=np.zeros(self.samples, np.int32),
-            at=np.zeros(self.samples, np.int32),
-            features=np.zeros((self.samples, kernel.ACCESS + kernel.CANDIDATE), np.uint16),
-            links=np.zeros((self.samples, 2), np.int32),
-            heads=np.full(2 ** (self.samples.bit_length() - 1), -1, np.int32),
-            ends=np.array([0, 0, 0, rng.integers(1, 2**62)], np.int64),
-        )
-        parts = {"cache": cache, "history": history, "network": network, "samples": samples}
-        return {f"{part}.{name}": array for part, group in parts.items() for name, array in group._asdict().items()}
+        return state if self.folder is None else state | self._saved(state)
 
     def fit(self, chunk: Chunk, geometry: CacheGeometry) -> State:
-        state = self.start(geometry)
+        learnt: State = {}
         for _ in range(self.passes):
-            fresh = self.start(geometry)
-            state = {name: array if name.startswith("network") else fresh[name] for name, array in state.items()}
-            self.run(state, chunk, np.zeros(chunk.line.size, np.uint8))
-        return {name: array for name, array in state.items() if name.startswith("network")}
+            state = self.start(geometry) | learnt
+            replace(self, learn=True).run(state, chunk, np.zeros(chunk.line.size, np.uint8))
+            learnt = {name: state[name] for name in _WEIGHTS}
+        return learnt
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
-        groups = [
-            group(*(state[f"{part}.{name}"] for name in group._fields))
-            for part, group in (("cache", kernel.Cache), ("history", kernel.History), ("network", kernel.Network), ("samples", kernel.Samples))
-        ]
-        sets, ways = groups[0].tags.shape
-        kernel.run(
-            chunk.line, chunk.row, chunk.pc, chunk.line_number, chunk.pc_value, chunk.start, hits, *groups,
-            self.rate if self.learn else 0.0, self.draws, self.window * sets * ways, self.duel, self.rule,
-        )
+        cache, *others = grouped(state)
+        window = self._window(*cache.tags.shape)
+        rate = self.rate if self.learn else 0.0
+        accesses = (chunk.line, chunk.row, chunk.pc, chunk.line_number, chunk.pc_value, chunk.start, hits)
+        kernel.run(*accesses, cache, *others, rate, self.draws, window)
 
-    def resident(self, state: State) -> NDArray[np.int32]:
-        return state["cache.tags"]
+    def save(self, folder: str | os.PathLike[str], learnt: State) -> None:
+        """Write `model.safetensors` and `config.json`, from which `load` makes a policy that begins with `learnt`.
+
+        Args:
+            learnt: what `fit` returned, or the state of a simulation. Embeddings are rounded to float16; those that
+                were never trained are left out.
+        """
+        folder = Path(folder)
+        trained = np.flatnonzero(learnt["network.squares"] > FIRST_SQUARE)
+        arrays = {name: learnt[name] for name in _WEIGHTS[2:]}
+        arrays |= {name: learnt[name][trained].astype(np.float16) for name in _WEIGHTS[:1]}
+        arrays |= {name: learnt[name][trained] for name in _WEIGHTS[1:2]}
+        save_arrays(folder / "model.safetensors", arrays | {"trained": trained.astype(np.int32)})
+        config = asdict(self) | {"folder": None, "passes": 0}
+        write_json(folder / "config.json", {"policy": self.name, "model": config})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> LearnsysCache:
+        """The policy saved in `folder`.
+
+        Raises:
+            InputError: a file is missing, damaged or another policy's.
+        """
+        about: Any = read_json(Path(folder) / "config.json")
+        try:
+            if about["policy"] != cls.name:
+                raise ValueError(f"but {about['policy']}")
+            policy = cls(**{**about["model"], "folder": str(folder)})
+            policy.start(CacheGeometry(1024, 1, 64))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"holds no {cls.name} ({error})", file=folder, remedy="train one there") from None
+        return policy
+
+    def _saved(self, state: State) -> State:
+        """The weights in `folder`, in the shapes of `state`."""
+        arrays, _ = load_arrays(Path(str(self.folder)) / "model.safetensors")
+        found: State = {}
+        try:
+            trained = arrays["trained"]
+            for name in _WEIGHTS:
+                array = state[name]
+                if name in _WEIGHTS[:2]:
+                    array[trained] = arrays[name]
+                else:
+                    array[...] = arrays[name]
+                found[name] = array
+        except (KeyError, ValueError, IndexError) as error:
+            raise InputError(f"does not fit its config.json ({error})", file=Path(str(self.folder))) from None
+        return found
+
+    def _window(self, sets: int, ways: int) -> int:
+        """The window in accesses."""
+        return max(1, round(self.window * sets * ways))
