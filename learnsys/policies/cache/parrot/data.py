@@ -83,6 +83,17 @@ def keys_of(touched, ids, keys, out):
             out[i, way] = keys[ids[touched[i, way]]] if touched[i, way] >= 0 else 0
 
 
+@njit(["void(float32[:, :, :], float32[:, :], float32[:, :, :])"], cache=True, nogil=True)
+def scan(kept, first, added):
+    """c_t = kept_t c_{t-1} + added_t from c_{-1} = `first` (B, D), in place of `added` (B, T, D)."""
+    for b in range(added.shape[0]):
+        for d in range(added.shape[2]):
+            added[b, 0, d] += kept[b, 0, d] * first[b, d]
+        for t in range(1, added.shape[1]):
+            for d in range(added.shape[2]):
+                added[b, t, d] += kept[b, t, d] * added[b, t - 1, d]
+
+
 def belady_labels(
     times: NDArray[np.int64], touched: NDArray[np.int32], next_use: NDArray[np.int32], longest: float
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

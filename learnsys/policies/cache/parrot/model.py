@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from learnsys.policies.cache.parrot.config import ModelConfig
+from learnsys.policies.cache.parrot.data import scan
 from learnsys.policies.cache.parrot.embedders import make_embedder
 from learnsys.policies.cache.parrot.features import FEATURES
 
@@ -80,10 +81,13 @@ class ParrotModel(nn.Module):
         bias = bias_ih[:wide] + bias_hh[:wide]
         gates = nn.functional.linear(torch.cat((inputs, before), -1), weight, bias)
         enter, forget, candidate = gates.chunk(3, -1)
-        gain = (enter.sigmoid() * candidate.tanh()).unbind(1)
+        kept, added = forget.sigmoid(), enter.sigmoid() * candidate.tanh()
+        if not torch.is_grad_enabled() and kept.device.type == "cpu":
+            scan(kept.numpy(), first[1][0].numpy(), added.numpy())
+            return added
         cell, cells = first[1][0], []
-        for kept, added in zip(forget.sigmoid().unbind(1), gain, strict=True):
-            cell = torch.addcmul(added, kept, cell)
+        for factor, term in zip(kept.unbind(1), added.unbind(1), strict=True):
+            cell = torch.addcmul(term, factor, cell)
             cells.append(cell)
         return torch.stack(cells, 1)
 

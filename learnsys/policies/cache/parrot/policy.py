@@ -31,6 +31,8 @@ CHUNK = 2**17
 """accesses whose memory is held at a time in a roll-out"""
 BLOCK = 2**13
 """accesses in one pass of the LSTM"""
+DECISIONS = 2**11
+"""decisions in one pass of the attention; their windows take 8 KB each at the published sizes"""
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,11 @@ class ParrotPolicy:
                 ways = np.empty(t.size, np.int64)
                 by_expert = np.zeros(t.size, np.bool_) if expert is None else expert[t - start]
                 ways[by_expert] = a.next_use[touched[by_expert]].argmax(1)
-                if not by_expert.all():
-                    free = ~by_expert
-                    both = self.scores(view, memory, t[free] - first, touched[free], t[free])
-                    ways[free] = both[self.config.evict_by == "reuse"].argmax(1).numpy(force=True)
+                free = np.flatnonzero(~by_expert)
+                for low in range(0, free.size, DECISIONS):
+                    some = free[low : low + DECISIONS]
+                    both = self.scores(view, memory, t[some] - first, touched[some], t[some])
+                    ways[some] = both[self.config.evict_by == "reuse"].argmax(1).numpy(force=True)
                 stepper.evict(lanes, ways)
                 victims[t - start] = ways
             report("roll-out", last - start, stop - start)
