@@ -62,7 +62,7 @@ def test_padded_form_keeps_the_contract():
 @pytest.mark.parametrize(
     "observation",
     [*OBSERVATIONS, None, {"graph": "node_bipartite", "costs": "pseudocosts"}, ("khalil2016", NodeBipartite(False))],
-    ids=str,
+    ids=lambda value: str(value).partition(" object at")[0],
 )
 @pytest.mark.parametrize("form", ["graph", "padded"])
 def test_every_observation_fits_its_space(observation, form):
@@ -277,7 +277,7 @@ def test_a_solved_model_is_refused():
         {"max_variables": 0},
         {"render_mode": "human"},
     ],
-    ids=str,
+    ids=lambda value: str(value).partition(" object at")[0],
 )
 def test_bad_arguments_are_told(arguments, capfd):
     with pytest.raises(InputError):
