@@ -17,14 +17,23 @@ from learnsys.errors import InputError
 from learnsys.imitation import silent
 from learnsys.policies.cache.parrot.config import parrot
 from learnsys.policies.cache.parrot.policy import ParrotPolicy
-from learnsys.policies.cache.parrot.training import ParrotTask, Split, train_parrot
-from learnsys.runs import Run, read_json, read_metrics
+from learnsys.policies.cache.parrot.task import ParrotTask, Split
+from learnsys.policies.cache.parrot.training import train_parrot
+from learnsys.runs import read_json, read_metrics
 from learnsys.settings import override
 from learnsys.traces import write_trace
 from learnsys.traces.synthetic import synthesize
 
 CACHE = CacheGeometry(4096, 4)  # 16 sets of 4 ways: a loop over 96 lines defeats LRU
-PLAIN = ("embedding=64", "hidden=128", "line_features=False", "losses=ndcg,reuse_dist", "evict_by=score", "longest=5", "unknown=0")
+PLAIN = (
+    "embedding=64",
+    "hidden=128",
+    "line_features=False",
+    "losses=ndcg,reuse_dist",
+    "evict_by=score",
+    "longest=5",
+    "unknown=0",
+)
 TINY = ("collect=3000", "training.steps=4", "loop.rounds=3", "batch=4")
 
 
@@ -36,7 +45,7 @@ def loop():
 @pytest.mark.parametrize("settings", [PLAIN, ()], ids=["paper", "default"])
 def test_it_learns_a_loop_where_lru_hits_nothing(tmp_path, loop, settings):
     config = override(parrot(), (*settings, "collect=4000", "training.steps=110", "loop.rounds=2"))
-    summary = train_parrot(loop, config, CACHE, Run(tmp_path, {}))
+    summary = train_parrot(loop, config, CACHE, tmp_path)
     assert summary["test"]["lru"] == 0
     assert summary["test"]["normalised"] >= 0.9
     assert summary["test"]["hit_rate"] <= summary["test"]["belady"]
@@ -129,6 +138,8 @@ def test_command_line(tmp_path, trace, capsys):
         (["--set", "history=0"], "history must be"),
         (["--capacity", "3000"], "power of two"),
         (["--steps", "0"], "steps must be"),
+        (["--device", "abacus"], "no device"),
+        (["--threads", "0"], "too few"),
     ],
 )
 def test_impossible_commands_are_one_line(tmp_path, trace, capsys, arguments, message):
@@ -143,7 +154,9 @@ def test_object_and_short_traces_are_refused(tmp_path, loop):
     write_trace(tmp_path / "objects.parquet", synthesize("zipf", 2000))
     write_trace(tmp_path / "short.parquet", loop[:100])
     for name in ("objects", "short"):
-        assert main(["cache", "train", "--trace", str(tmp_path / f"{name}.parquet"), "--out", str(tmp_path)]) == 2
+        out = tmp_path / "run"
+        assert main(["cache", "train", "--trace", str(tmp_path / f"{name}.parquet"), "--out", str(out)]) == 2
+        assert not out.exists()
     with pytest.raises(InputError, match="64 bytes"):
         ParrotTask(Split.of(loop, CACHE), parrot(), CacheGeometry(8192, 4, 128), seed=0)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from learnsys.errors import InputError
@@ -51,7 +50,6 @@ def train(
     from learnsys.envs.cache.geometry import CacheGeometry, parse_bytes
     from learnsys.policies.cache.parrot.config import RECIPES
     from learnsys.policies.cache.parrot.training import train_parrot
-    from learnsys.runs import Run
     from learnsys.settings import override
     from learnsys.traces import read_trace
 
@@ -69,28 +67,17 @@ def train(
     accesses = read_trace(trace)
     if accesses.objects:
         raise InputError("holds objects, not addresses", file=trace, remedy="use a trace of a program's accesses")
-    digest = hashlib.sha256(accesses.address.tobytes())
-    digest.update(b"" if accesses.pc is None else accesses.pc.tobytes())
-    about = {
-        "policy": "parrot",
-        "recipe": recipe,
-        "trace": {"name": trace, "accesses": len(accesses), "sha256": digest.hexdigest()},
-        "cache": asdict(geometry),
-        "seed": seed,
-        "device": device,
-        "threads": threads,
-        **asdict(config),
-    }
     with progress_report(f"training {recipe}") as report:
         summary = train_parrot(
             accesses,
             config,
             geometry,
-            Run(out, about),
+            out,
             seed=seed,
             device=device,
             threads=threads,
             minutes=minutes,
+            about={"recipe": recipe, "trace": trace},
             report=report,
         )
     if json:

@@ -115,6 +115,7 @@ def parrot() -> ParrotConfig:
     return ParrotConfig(
         ModelConfig(
             address_vocabulary=5_000,
+            pc_vocabulary=4_000,
             embedding=32,
             hidden=64,
             line_features=True,

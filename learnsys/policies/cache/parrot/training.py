@@ -1,279 +1,67 @@
-"""Training a Parrot: the imitation loop's view of a cache, a trace and the network."""
+"""Training a Parrot on a trace, into a run folder."""
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from learnsys.envs.cache.accesses import Accesses
-from learnsys.envs.cache.bounds import belady_hits, lru_hits
 from learnsys.envs.cache.geometry import CacheGeometry
-from learnsys.envs.cache.stepper import Stepper
-from learnsys.errors import InputError, LearnsysError
-from learnsys.imitation import Arrays, Report, imitate, silent
-from learnsys.policies.cache.parrot.config import ParrotConfig, TrainingConfig
-from learnsys.policies.cache.parrot.data import belady_labels, replay
-from learnsys.policies.cache.parrot.embedders import Vocabulary
-from learnsys.policies.cache.parrot.losses import LOSSES
-from learnsys.policies.cache.parrot.model import choice
-from learnsys.policies.cache.parrot.policy import ParrotPolicy
+from learnsys.errors import InputError
+from learnsys.imitation import Report, imitate, silent
+from learnsys.policies.cache.parrot.config import ParrotConfig
+from learnsys.policies.cache.parrot.task import ParrotTask, Split, bounds
 from learnsys.runs import Run
 from learnsys.statistics import normalised_hit_rate
 from learnsys.traces.trace import Trace
-
-
-@dataclass(frozen=True)
-class Split:
-    """A trace cut by time: 80 % to train on, 10 % to choose by, 10 % to report."""
-
-    train: Accesses
-    """the first part alone: its next uses know nothing of what follows"""
-    seen: Accesses
-    """the first two parts"""
-    whole: Accesses
-    """the whole trace"""
-
-    @classmethod
-    def of(cls, trace: Trace, geometry: CacheGeometry) -> Split:
-        """Cut `trace` for a cache.
-
-        Raises:
-            InputError: too short to cut.
-        """
-        n = len(trace)
-        if n < 1000:
-            raise InputError(f"a trace of {n} accesses is too short to train on", remedy="give 1,000 at least")
-        parts = (trace[: round(share * n)] for share in (0.8, 0.9, 1.0))
-        return cls(*(Accesses.prepare(part.address, part.pc, geometry) for part in parts))
-
-
-def bounds(accesses: Accesses, start: int, geometry: CacheGeometry) -> tuple[float, float]:
-    """Hit rates of LRU and Belady from access `start` on, their caches warm."""
-    lru = lru_hits(accesses, geometry.sets, geometry.ways)[start:]
-    return float(lru.mean()), float(belady_hits(accesses, geometry.sets, geometry.ways)[start:].mean())
-
-
-class ParrotTask:
-    """Parrot as a `learnsys.imitation.Task`.
-
-    A round rolls the mix of Belady and the network over the next `collect` accesses of the training part (beginning
-    anew at its end), keeps what each set looked like, and takes `steps` optimiser steps on sequences drawn from it.
-    """
-
-    def __init__(
-        self, split: Split, config: ParrotConfig, geometry: CacheGeometry, seed: int, device: str = "cpu"
-    ) -> None:
-        if config.model.line_size != geometry.line_size:
-            raise InputError(
-                f"the model reads lines of {config.model.line_size} bytes, the cache has {geometry.line_size}",
-                remedy=f"set model.line_size to {geometry.line_size}",
-            )
-        self.split, self.config, self.geometry, self.seed = split, config, geometry, seed
-        self._place = np.zeros(1, np.int64)  # where the next roll-out begins in the training part
-        self._stepper = self._new_stepper()
-        a = split.train
-        pcs = Vocabulary.build(a.pc_value, np.bincount(a.pc), config.model.pc_vocabulary)
-        addresses = Vocabulary.build(a.line_number, np.bincount(a.line), config.model.address_vocabulary)
-        torch.manual_seed(seed)
-        self.policy = ParrotPolicy(config.model, pcs, addresses, device)
-        self._views = [self.policy.view(part, geometry.sets * geometry.ways) for part in (a, split.seen)]
-        self._optimise()
-        self._warm: dict[str, NDArray] | None = None
-        self.bounds = bounds(split.seen, len(a), geometry)
-
-    def _new_stepper(self) -> Stepper:
-        return Stepper(self.split.train, self.geometry.sets, self.geometry.ways, by_set=True)
-
-    def _optimise(self) -> None:
-        self._optimiser = torch.optim.Adam(self.policy.model.parameters(), lr=self.config.training.learning_rate)
-
-    def restart(self, number: int) -> None:
-        torch.manual_seed(self.seed + number)
-        fresh = ParrotPolicy(self.policy.config, self.policy.pcs, self.policy.addresses, self.policy.device)
-        self.policy.model = fresh.model
-        self._optimise()
-
-    def collect(self, number: int, expert_share: float, report: Report) -> Arrays:
-        n = len(self.split.train)
-        start = int(self._place[0])
-        stop = min(start + self.config.training.collect, n)
-        before = {name: array.copy() for name, array in self._stepper.state().items()}
-        coin = np.random.default_rng([self.seed, number, 0]).random(stop - start) < expert_share
-        victims = self.policy.roll_out(self._views[0], self._stepper, start, stop, expert=coin, report=report)
-        seen = np.empty((stop - start, self.geometry.ways), np.int32)
-        decision = np.empty(stop - start, np.bool_)
-        a = self.split.train
-        replay(a.line, a.row, start, victims, before["tags"], before["touched"], before["filled"], seen, decision)
-        self._place[0] = stop
-        if stop == n:
-            self._place[0] = 0
-            self._stepper = self._new_stepper()
-        return {"start": np.array([start]), "seen": seen, "decision": decision}
-
-    def fit(self, parts: Sequence[Arrays], number: int, report: Report) -> Mapping[str, float]:
-        training, model = self.config.training, self.policy.model
-        generator = np.random.default_rng([self.seed, number, 1])
-        starts = self._sequences(parts, generator)
-        total, sums = self.config.loop.rounds * training.steps, {"loss": 0.0, "accuracy": 0.0}
-        model.train()
-        for step in range(training.steps):
-            for group in self._optimiser.param_groups:
-                group["lr"] = _learning_rate(training, (number * training.steps + step) / total)
-            batch = starts[step * training.batch : (step + 1) * training.batch]
-            loss, accuracy = self._loss(parts, batch, generator)
-            self._optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            if training.gradient_norm:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), training.gradient_norm)
-            self._optimiser.step()
-            if not math.isfinite(loss.item()):
-                raise LearnsysError(f"training diverged in step {step} of round {number}; lower the learning rate")
-            sums["loss"] += loss.item()
-            sums["accuracy"] += accuracy
-            report("fit", step + 1, training.steps)
-        model.eval()
-        model.forget(0.0, generator)
-        return {name: value / training.steps for name, value in sums.items()}
-
-    def _sequences(self, parts: Sequence[Arrays], generator: np.random.Generator) -> NDArray[np.int64]:
-        """(part, offset) of each sequence of a round, (steps * batch, 2): all of them shuffled, as often as needed."""
-        training = self.config.training
-        rooms = [max(0, part["decision"].size - training.sequence + 1) for part in parts]
-        if not sum(rooms):
-            raise InputError("no part is as long as a sequence", remedy="raise collect or shorten sequence")
-        drawn, wanted = [], training.steps * training.batch
-        while wanted > 0:
-            drawn.append(generator.permutation(sum(rooms))[:wanted])
-            wanted -= drawn[-1].size
-        flat = np.concatenate(drawn)
-        ends = np.cumsum(rooms)
-        part = np.searchsorted(ends, flat, side="right")
-        return np.stack([part, flat - (ends - rooms)[part]], 1)
-
-    def _loss(
-        self, parts: Sequence[Arrays], batch: NDArray[np.int64], generator: np.random.Generator
-    ) -> tuple[Tensor, float]:
-        """Mean loss of sequences (part, offset), (B, 2), and how often Belady's victim came first at decisions."""
-        a, training, policy, model = self.split.train, self.config.training, self.policy, self.policy.model
-        warm = training.warm_up
-        spread = np.arange(training.sequence)
-        offset = batch[:, 1:] + spread
-        times = np.concatenate([parts[p]["start"] for p in batch[:, 0]])[:, None] + offset
-        seen = np.concatenate([parts[p]["seen"][o + warm : o + training.sequence] for p, o in batch])
-        decision = np.concatenate([parts[p]["decision"][o + warm : o + training.sequence] for p, o in batch])
-        view = self._views[0]
-        model.forget(training.unknown, generator)
-        pc, address = (
-            torch.from_numpy(keys[ids[times]]).to(policy.device) for keys, ids in ((view.pc, a.pc), (view.line, a.line))
-        )
-        memory = model.memory(model.states(pc, address)[0])[:, warm - self.config.model.history + 1 :]
-        decided = times[:, warm:].reshape(-1)
-        vectors, features = policy.lines(view, decided, seen)
-        shape = (len(batch), -1)
-        scores, reuse = model.attend(
-            vectors.unflatten(0, shape), memory, features=None if features is None else features.unflatten(0, shape)
-        )
-        scores, reuse = scores.flatten(0, 1), reuse.flatten(0, 1)
-        distance, victim = belady_labels(decided, seen, a.next_use, training.longest)
-        present = torch.from_numpy(seen >= 0).to(policy.device)
-        target = torch.from_numpy(victim).to(policy.device)
-        log_probability = choice(scores, present)
-        arguments = (log_probability, reuse, torch.from_numpy(distance).to(policy.device), target, present)
-        rows = torch.stack([LOSSES[name](*arguments) for name in training.losses]).sum(0)
-        counted = torch.from_numpy(decision).to(policy.device)
-        best = (scores, reuse)[self.config.model.evict_by == "reuse"].detach().masked_fill(~present, -1e9).argmax(1)
-        right = (best == target)[counted]
-        accuracy = float(right.float().mean()) if len(right) else 0.0
-        return (rows[counted].sum() / max(1, len(right)) if training.decisions_only else rows.mean()), accuracy
-
-    def evaluate(self, number: int, report: Report) -> Mapping[str, float]:
-        """Hit rate on the validation part; LRU fills the cache until a tenth of the trace before it."""
-        a, start = self.split.seen, len(self.split.train)
-        begin = max(0, start - (len(a) - start))
-        stepper = Stepper(a, self.geometry.sets, self.geometry.ways, by_set=True)
-        if self._warm is None:
-            while (lanes := stepper.advance(begin)).size:
-                stepper.evict(lanes, stepper.touched[a.row[stepper.pending(lanes)]].argmin(1))
-            self._warm = {name: array.copy() for name, array in stepper.state().items()}
-        stepper.restore(self._warm)
-        self.policy.roll_out(self._views[1], stepper, begin, len(a), report=report)
-        rate = float(stepper.hits[start:].mean())
-        return {"reward": rate, "hit_rate": rate, "normalised": normalised_hit_rate(rate, *self.bounds)}
-
-    def weights(self) -> Arrays:
-        return self.policy.weights()
-
-    def load_weights(self, weights: Arrays) -> None:
-        self.policy.load_weights(weights)
-
-    def state(self) -> Arrays:
-        """The optimiser's moments, and the cache between two roll-outs with its place in the trace."""
-        state = {f"cache/{name}": array for name, array in self._stepper.state().items()} | {"place": self._place}
-        for i, moments in self._optimiser.state_dict()["state"].items():
-            state |= {f"adam/{i}/{name}": tensor.numpy(force=True) for name, tensor in moments.items()}
-        return state
-
-    def load_state(self, state: Arrays) -> None:
-        self._place[...] = state["place"]
-        self._stepper.restore({name[6:]: array for name, array in state.items() if name.startswith("cache/")})
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, array in state.items():
-            if name.startswith("adam/"):
-                _, i, moment = name.split("/")
-                moments.setdefault(int(i), {})[moment] = torch.from_numpy(array)
-        groups = self._optimiser.state_dict()["param_groups"]
-        self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
-
-
-def _learning_rate(training: TrainingConfig, done: float) -> float:
-    """The learning rate after a share `done` of all steps."""
-    low, high = training.final_learning_rate, training.learning_rate
-    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def train_parrot(
     trace: Trace,
     config: ParrotConfig,
     geometry: CacheGeometry,
-    run: Run,
+    out: str | os.PathLike[str],
     *,
     seed: int = 0,
     device: str = "cpu",
     threads: int = 1,
     minutes: float | None = None,
+    about: Mapping[str, Any] | None = None,
     report: Report = silent,
 ) -> dict[str, Any]:
-    """Train on a trace, going on from the run's checkpoint if there is one; the summary, also written to the run.
+    """Train on a trace into the run folder `out`, going on from a checkpoint there; the summary, also written there.
 
     Args:
-        minutes: end after the round in which this much time is over.
+        threads: of the network's arithmetic; another number can change the last digits.
+        minutes: end after the round in which this much time is over; the result then depends on the machine's speed.
+        about: what else to keep in the run's configuration, such as the trace's name.
 
     Raises:
-        InputError: the trace is too short, or the configuration impossible on it.
+        InputError: a trace too short, a configuration impossible on it, or a folder that holds another run.
         LearnsysError: training diverged.
     """
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
     began, cpu = time.monotonic(), time.process_time()
-    split = Split.of(trace, geometry)
-    task = ParrotTask(split, config, geometry, seed, device)
+    with _deterministic(device, threads):
+        split = Split.of(trace, geometry)
+        task = ParrotTask(split, config, geometry, seed, device)
+        content = {"policy": "parrot", "cache": asdict(geometry), "seed": seed, "device": device, "threads": threads}
+        run = Run(out, {**content, "trace_sha256": _digest(trace), **(about or {}), **asdict(config)})
 
-    def out_of_time() -> bool:
-        return minutes is not None and time.monotonic() - began >= 60 * minutes
+        def out_of_time() -> bool:
+            return minutes is not None and time.monotonic() - began >= 60 * minutes
 
-    progress = imitate(task, config.loop, run, report=report, stop=out_of_time)
-    task.policy.save(run.folder)
-    trained = time.process_time() - cpu
-    best, first = progress.best[0], len(split.seen)
-    hit_rate = float(task.policy.simulate(split.whole, geometry)[first:].mean())
+        progress = imitate(task, config.loop, run, report=report, stop=out_of_time)
+        task.policy.save(run.folder)
+        trained = time.process_time() - cpu
+        best, first = progress.best[0], len(split.seen)
+        hit_rate = float(task.policy.simulate(split.whole, geometry)[first:].mean())
     summary = {
         "rounds": progress.rounds,
         "best_round": best["round"],
@@ -289,3 +77,34 @@ def _against(hit_rate: float, lru: float, belady: float) -> dict[str, float | No
     """A hit rate beside its bounds; the normalised rate is None without headroom."""
     share = normalised_hit_rate(hit_rate, lru, belady)
     return {"hit_rate": hit_rate, "lru": lru, "belady": belady, "normalised": None if math.isnan(share) else share}
+
+
+def _digest(trace: Trace) -> str:
+    """Tells traces apart, so that a run is not resumed on another one."""
+    digest = hashlib.sha256(trace.address.tobytes())
+    digest.update(b"" if trace.pc is None else trace.pc.tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _deterministic(device: str, threads: int) -> Iterator[None]:
+    """Equal runs give equal bits: deterministic algorithms, and a number of threads that the machine does not choose.
+
+    Raises:
+        InputError: there is no such device, or no such number of threads.
+    """
+    if threads < 1:
+        raise InputError(f"{threads} threads are too few", remedy="give 1 or more")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise InputError(f"there is no device {device!r} here", remedy="use cpu") from None
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses to be deterministic
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
