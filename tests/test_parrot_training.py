@@ -15,7 +15,7 @@ from learnsys.envs.cache.accesses import NEVER
 from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.errors import InputError
 from learnsys.imitation import silent
-from learnsys.policies.cache.parrot.config import parrot
+from learnsys.policies.cache.parrot.config import RECIPES, parrot
 from learnsys.policies.cache.parrot.policy import ParrotPolicy
 from learnsys.policies.cache.parrot.task import ParrotTask, Split
 from learnsys.policies.cache.parrot.training import train_parrot
@@ -129,6 +129,13 @@ def test_command_line(tmp_path, trace, capsys):
     assert "cache simulate" in capsys.readouterr().out
     assert main(command(trace, out, "--seed", "1")) == 2
     assert "another configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_every_recipe_runs(tmp_path, trace, capsys, recipe):
+    fixed = ["--trace", str(trace), "--out", str(tmp_path / recipe), "--capacity", "4096", "--ways", "4"]
+    assert main(["cache", "train", *fixed, "--recipe", recipe, "--smoke", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rounds"] == 2
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def train(
         steps: optimiser steps in all, instead of the recipe's.
         minutes: stop after the round in which this much time is over; the result then depends on the machine's speed.
         set: settings of the recipe to change, such as history=80 losses=ndcg,reuse_dist.
-        smoke: a run of seconds that only shows that everything works.
+        smoke: a run of seconds on the trace's beginning, which only shows that everything works.
         device: where the network computes, such as cpu or cuda.
         threads: of the network's arithmetic; another number can change the last digits.
         json: print the summary as JSON.
@@ -65,6 +65,8 @@ def train(
     geometry = CacheGeometry(parse_bytes(capacity), ways, line_size)
     config = replace(config, model=replace(config.model, line_size=line_size))
     accesses = read_trace(trace)
+    if smoke:
+        accesses = accesses[:100_000]
     if accesses.objects:
         raise InputError("holds objects, not addresses", file=trace, remedy="use a trace of a program's accesses")
     with progress_report(f"training {recipe}") as report:
