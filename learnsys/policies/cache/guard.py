@@ -147,7 +147,7 @@ class Guard(SetPolicy):
     """the policy that is guarded"""
     fallback: SetPolicy = field(default_factory=lambda: make_set_policy("lru"))
     """what is followed where the policy misses more"""
-    group: int = 32
+    group: int = 128
     """sets that switch together"""
     threshold: int = 64
     """T: misses in excess of the other's at which a group switches"""
@@ -183,6 +183,10 @@ class Guard(SetPolicy):
             state |= {f"{part}/{name}": array for name, array in of_part.items()}
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
+        self.follow(state, chunk, hits)
+
+    def follow(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """As `run`; returns the hits of the policy and of the fallback, each in a cache of its own, uint8 (2, n)."""
         tags, touched, groups = (state[name] for name in ("tags", "touched", "groups"))
         shadows = [_of(state, part) for part in _PARTS]
         shadow_hits = np.zeros((2, hits.size), np.uint8)
@@ -222,6 +226,7 @@ class Guard(SetPolicy):
             low = high
         for part, shadow in zip(_PARTS, shadows, strict=True):
             state |= {f"{part}/{name}": array for name, array in shadow.items()}
+        return shadow_hits
 
 
 class GuardedReplay:
