@@ -132,7 +132,7 @@ def test_kernels_are_compiled_for_their_signatures_only():
                 assert len(kernel.signatures) == len(kernel.nopython_signatures) <= 2, kernel.__name__
 
 
-# Miss ratios in % of LRU, S3-FIFO, SIEVE and Belady at 1 % and at 10 % of the distinct objects, from other simulators.
+# Miss ratios in % of LRU, S3-FIFO, SIEVE and Belady at 1 % and at 10 % of the distinct objects: reference figures.
 KNOWN = {
     "cache2k_web07.trace.xz": (76118, 20484, (60.9, 56.3, 57.7, 46.6), (44.3, 41.8, 42.1, 31.9)),
     "cache2k_orm-busy.trace.xz": (5000000, 76349, (23.0, 24.4, 29.5, 17.2), (12.0, 11.1, 11.9, 6.7)),
