@@ -286,10 +286,10 @@ def test_an_episode_dropped_in_another_thread_is_ended_by_its_own():
     thread = threading.Thread(target=episodes.clear)
     thread.start()
     thread.join()
-    assert freed and control._orphans[threading.get_ident()]
+    assert freed and len(control._home.orphans) == 1
     other, other_rule = prepared()
     Episode(other, other_rule).close()
-    assert not control._orphans[threading.get_ident()]
+    assert not control._home.orphans
 
 
 def test_an_environment_may_live_in_a_thread_of_its_own():

@@ -9,7 +9,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
-from pyscipopt import Model, quicksum
+from pyscipopt import SCIP_RESULT, Conshdlr, Model, quicksum
 
 import learnsys.envs
 from learnsys.envs.branching.base import BARE
@@ -244,6 +244,40 @@ def test_instances_from_everywhere(instance, tmp_path):
     model.free()
 
 
+def test_a_file_that_changes_is_read_again(instance):
+    env = BranchingEnv("knapsack:tiny", form="direct", scip_params=BARE)
+    assert len(env.reset(seed=0, options={"instance": instance})[1]["action_mask"]) > 10
+    other = knapsack(np.random.default_rng(0), 2, 9)
+    other.writeProblem(str(instance), verbose=False)
+    other.free()
+    assert len(env.reset(seed=0, options={"instance": instance})[1]["action_mask"]) < 10
+    env.close()
+
+
+def test_constraints_that_cannot_be_copied_are_told():
+    class Handler(Conshdlr):
+        def conscheck(self, *_, **__):
+            return {"result": SCIP_RESULT.FEASIBLE}
+
+        def consenfolp(self, *_, **__):
+            return {"result": SCIP_RESULT.FEASIBLE}
+
+        def consenfops(self, *_, **__):
+            return {"result": SCIP_RESULT.FEASIBLE}
+
+        def conslock(self, *_, **__):
+            pass
+
+    model = knapsack(np.random.default_rng(0))
+    handler = Handler()
+    model.includeConshdlr(handler, "own", "", enfopriority=-1, chckpriority=-1, needscons=True)
+    model.addPyCons(model.createCons(handler, "own"))
+    env = BranchingEnv(model, max_variables=18)
+    with pytest.raises(InputError, match="cannot copy"):
+        env.reset(seed=0)
+    model.free()
+
+
 @pytest.mark.parametrize("source", ["nothing_of_this_name", "missing.mps", 7, [], None, lambda: 3])
 def test_bad_sources_are_told(source):
     with pytest.raises(InputError):
@@ -361,7 +395,7 @@ def test_a_limit_of_zero_is_an_episode_without_decisions(limit):
 
 ODD = """
     import numpy as np, sys
-    from pyscipopt import Model, quicksum, exp
+    from pyscipopt import SCIP_RESULT, Conshdlr, Model, quicksum, exp
     from learnsys.envs.branching.environment import BranchingEnv
 
     def infeasible():

@@ -24,7 +24,7 @@ from learnsys.envs.branching.models import (
 )
 from learnsys.envs.branching.observations import observation_function
 from learnsys.envs.branching.rewards import as_reward
-from learnsys.envs.branching.sources import draw_explicit, make_source
+from learnsys.envs.branching.sources import Files, draw_explicit, make_source
 from learnsys.errors import InputError
 
 BARE: dict[str, Any] = {
@@ -95,6 +95,7 @@ class SolverEnv(gym.Env[Any, Any]):
         self.reward_function = as_reward(reward)
         self.information_function = None if information is None else observation_function(information)
         self.source = make_source(instances)
+        self._files = Files([])
         self.form: Form = form
         self.strict = strict
         self.render_mode = render_mode
@@ -155,7 +156,7 @@ class SolverEnv(gym.Env[Any, Any]):
         skipped: list[str] = []
         self._trail = []
         while True:
-            name, model = self.source.draw(self.np_random) if instance is None else draw_explicit(instance)
+            name, model = self.source.draw(self.np_random) if instance is None else draw_explicit(instance, self._files)
             waiting = self._begin(name, model, {**seed_parameters(self.np_random), **self.scip_params})
             status = self.model.getStatus()
             if waiting or instance is not None or self.source.single or status not in SOLVED:
@@ -202,6 +203,7 @@ class SolverEnv(gym.Env[Any, Any]):
         """End the episode and free all models."""
         self._close_episode()
         self.source.close()
+        self._files.close()
 
     # ---- the episode ---------------------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -21,8 +20,17 @@ from pyscipopt import Model
 from learnsys.errors import LearnsysError
 
 _ENDED = object()
-_orphans: dict[int, list[_Core]] = defaultdict(list)
-"""Thread -> episodes that the garbage collector dropped in another thread; their own thread ends them."""
+
+
+class _Home(threading.local):
+    """What belongs to one thread."""
+
+    def __init__(self) -> None:
+        self.orphans: list[_Core] = []
+        """episodes of this thread that were dropped in another one; this thread ends them at its next episode"""
+
+
+_home = _Home()
 
 
 class Plugin(Protocol):
@@ -118,8 +126,9 @@ class _Core:
         self.waiting = False
         self.error: BaseException | None = None
         self.lost: list[Any] = []
-        for orphan in _orphans.pop(self.thread, ()):
-            orphan.close()
+        self.orphans = _home.orphans
+        while self.orphans:
+            self.orphans.pop().close()
 
     def run(self, _: Any) -> object:
         try:
@@ -197,7 +206,7 @@ class _Core:
         if self.model is None:
             return
         if self.process and threading.get_ident() != self.thread:
-            _orphans[self.thread].append(self)
+            self.orphans.append(self)
             return
         try:
             self.interrupt()

@@ -142,7 +142,7 @@ class BranchingEnv(SolverEnv):
             return {"action_mask": self._mask.copy()}
         if not waiting:
             self._candidates = np.zeros(0, np.int64)
-        return {"action_mask": self._mask, "action_set": self._candidates}
+        return {"action_mask": self._mask.copy(), "action_set": self._candidates}
 
     def _answer(self, action: Any) -> tuple[dict[str, Any], bool]:
         episode = self._episode

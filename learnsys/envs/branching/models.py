@@ -104,9 +104,16 @@ def _find_nan(path: Path) -> str | None:
 
 
 def copy_model(base: Model) -> Model:
-    """A copy of the original problem of `base` with its parameters; it solves exactly as a freshly read one."""
+    """A copy of the original problem of `base` with its parameters; it solves exactly as a freshly read one.
+
+    Raises:
+        InputError: the problem has constraints that cannot be copied (a constraint handler in Python, say).
+    """
     model = Model(sourceModel=base, origcopy=True)
     model.hideOutput()
+    if model.getNConss(transformed=False) != base.getNConss(transformed=False):
+        model.free()
+        raise InputError("the model has constraints that SCIP cannot copy", remedy="give a function that makes it anew")
     return model
 
 

@@ -36,21 +36,24 @@ class Source:
 
 
 class Files(Source):
-    """Files, drawn with replacement. A read problem is kept, unsolved, and every episode solves a copy."""
+    """Files, drawn with replacement. A problem that was read is kept, unsolved, and every episode solves a copy."""
 
     def __init__(self, paths: Sequence[Path], kept: int = 8) -> None:
         self.paths = list(paths)
         self.single = len(self.paths) == 1
         self.kept = kept
-        self._models: OrderedDict[str, Model] = OrderedDict()
+        self._models: OrderedDict[tuple[str, int, int], Model] = OrderedDict()
 
     def draw(self, rng: np.random.Generator) -> tuple[str, Model]:
         path = self.paths[int(rng.integers(len(self.paths)))]
         return str(path), self.copy(path)
 
     def copy(self, path: Path) -> Model:
-        """A model of the file `path`."""
-        key = str(path)
+        """A model of the file `path`, which is read again only if it has changed."""
+        if not path.is_file():
+            return read_model(path)  # raises
+        state = path.stat()
+        key = str(path), state.st_mtime_ns, state.st_size
         if key not in self._models:
             self._models[key] = read_model(path)
             if len(self._models) > self.kept:
@@ -148,8 +151,8 @@ def make_source(instances: Any) -> Source:
     )
 
 
-def draw_explicit(instance: Any) -> tuple[str, Model]:
-    """A name and a fresh model of one instance, a file or a model, which is copied.
+def draw_explicit(instance: Any, files: Files) -> tuple[str, Model]:
+    """A name and a fresh model of one instance: a file (read through `files`), or a model, which is copied.
 
     Raises:
         InputError: neither, or the file cannot be read.
@@ -157,7 +160,7 @@ def draw_explicit(instance: Any) -> tuple[str, Model]:
     if isinstance(instance, Model):
         return Given(instance).draw(np.random.default_rng())
     if isinstance(instance, (str, os.PathLike)):
-        return os.fspath(instance), read_model(instance)
+        return os.fspath(instance), files.copy(Path(instance))
     raise InputError(f"{instance!r} is no instance", remedy="give a file or a pyscipopt Model")
 
 
