@@ -151,8 +151,8 @@ class Guard(SetPolicy):
     """sets that switch together"""
     threshold: int = 64
     """T: misses in excess of the other's at which a group switches"""
-    needs_future = property(lambda self: self.policy.needs_future or self.fallback.needs_future)  # type: ignore[assignment]
-    needs_fit = property(lambda self: self.policy.needs_fit or self.fallback.needs_fit)  # type: ignore[assignment]
+    needs_future = property(lambda self: self.policy.needs_future or self.fallback.needs_future)
+    needs_fit = property(lambda self: self.policy.needs_fit or self.fallback.needs_fit)
 
     def __post_init__(self) -> None:
         if self.group < 1 or self.threshold < 1:
@@ -205,27 +205,13 @@ class Guard(SetPolicy):
             )
             for shadow, policy, found in zip(shadows, (self.policy, self.fallback), shadow_hits, strict=True):
                 policy.run(shadow, short, found[part])
-            held = [
-                policy.resident(shadow) for shadow, policy in zip(shadows, (self.policy, self.fallback), strict=True)
-            ]
-            _follow(
-                chunk.line,
-                chunk.row,
-                low,
-                high,
-                chunk.start,
-                hits,
-                *shadow_hits,
-                *held,
-                tags,
-                touched,
-                groups,
-                self.group,
-                self.threshold,
-            )
+            held = (self.policy.resident(shadows[0]), self.fallback.resident(shadows[1]))
+            accesses = (chunk.line, chunk.row, low, high, chunk.start, hits, *shadow_hits, *held)
+            arguments: tuple[Any, ...] = (*accesses, tags, touched, groups, self.group, self.threshold)
+            _follow(*arguments)
             low = high
-        for part, shadow in zip(_PARTS, shadows, strict=True):
-            state |= {f"{part}/{name}": array for name, array in shadow.items()}
+        for prefix, shadow in zip(_PARTS, shadows, strict=True):
+            state |= {f"{prefix}/{name}": array for name, array in shadow.items()}
         return shadow_hits
 
 

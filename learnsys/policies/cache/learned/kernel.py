@@ -342,12 +342,12 @@ def run(line, row, pc, line_number, pc_value, start, hits, cache, history, net, 
                 random ^= random << np.uint64(13)  # Marsaglia's xorshift
                 random ^= random >> np.uint64(7)
                 random ^= random << np.uint64(17)
-                way = np.int64((random >> np.uint64(33)) % np.uint64(ways))
+                drawn = np.int64((random >> np.uint64(33)) % np.uint64(ways))
                 q = np.int32(newest % room)
                 samples.at[q] = t
-                samples.features[q, :ACCESS] = cache.access[r, way]
-                samples.features[q, ACCESS:] = g[way]
-                _link(samples, q, cache.tags[r, way])
+                samples.features[q, :ACCESS] = cache.access[r, drawn]
+                samples.features[q, ACCESS:] = g[drawn]
+                _link(samples, q, cache.tags[r, drawn])
                 newest += 1
             _evicted_in_vain(history, cache.prior[r, target], now - cache.when[r, target], ways)
 

@@ -59,7 +59,7 @@ class LearnsysCache(SetPolicy):
     """how often `fit` goes over the training part; 0: the policy begins untrained"""
     folder: str | None = None
     """a folder written by `save`, whose weights the policy begins with"""
-    needs_fit = property(lambda self: self.passes > 0)  # type: ignore[assignment]
+    needs_fit = property(lambda self: self.passes > 0)
 
     def __post_init__(self) -> None:
         if not (self.rate > 0 and self.window > 0 and 1 <= self.bits <= 16 and self.draws >= 1 and self.passes >= 0):
@@ -97,7 +97,8 @@ class LearnsysCache(SetPolicy):
         window = self._window(*cache.tags.shape)
         rate = self.rate if self.learn else 0.0
         accesses = (chunk.line, chunk.row, chunk.pc, chunk.line_number, chunk.pc_value, chunk.start, hits)
-        kernel.run(*accesses, cache, *others, rate, self.draws, window)
+        arguments: tuple[Any, ...] = (*accesses, cache, *others, rate, self.draws, window)
+        kernel.run(*arguments)
 
     def save(self, folder: str | os.PathLike[str], learnt: State) -> None:
         """Write `model.safetensors` and `config.json`, from which `load` makes a policy that begins with `learnt`.
