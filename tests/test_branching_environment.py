@@ -12,12 +12,14 @@ import pytest
 from pyscipopt import SCIP_RESULT, Conshdlr, Model, quicksum
 
 import learnsys.envs
+from learnsys.envs.branching import libscip
 from learnsys.envs.branching.base import BARE
 from learnsys.envs.branching.environment import BranchingEnv
 from learnsys.envs.branching.forms import Sizes, measure
 from learnsys.envs.branching.instances.knapsack import Knapsack
 from learnsys.envs.branching.models import read_model
 from learnsys.envs.branching.observations import OBSERVATIONS, NodeBipartite
+from learnsys.envs.branching.primal_search import PrimalSearchEnv
 from learnsys.errors import InputError
 from learnsys.testing.environments import check_environment
 
@@ -223,6 +225,19 @@ def test_episodes_do_not_warm_start_each_other(instance):
     assert play(fresh, 0)[:2] == first[:2]
     env.close()
     fresh.close()
+
+
+def test_without_libscip_the_tree_is_the_same(monkeypatch):
+    env = BranchingEnv("knapsack:tiny", observation=None, form="direct", node_limit=40)
+    expected = play(env, 6)
+    monkeypatch.setattr(libscip, "kernels", lambda module: None)
+    monkeypatch.setattr(libscip, "available", lambda: False)
+    assert play(env, 6)[:2] == expected[:2]
+    search = PrimalSearchEnv("knapsack:tiny", observation=None, form="direct", node_limit=3, trials_per_node=2)
+    _, info = search.reset(seed=0)
+    assert search.step((info["action_set"][:2], [0.0, 0.0]))[4]["action_mask"].any()
+    env.close()
+    search.close()
 
 
 # ---- instances -------------------------------------------------------------------------------------------------------

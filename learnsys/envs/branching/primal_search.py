@@ -141,8 +141,7 @@ class PrimalSearchEnv(SolverEnv):
         elif self._result == SCIP_RESULT.DIDNOTRUN:
             self._result = SCIP_RESULT.DIDNOTFIND
         self._trials += 1
-        stopped = libscip.library().SCIPisStopped(ctypes.c_void_p(libscip.pointer(episode.model)))
-        if self._trials != self.trials_per_node and not stopped:
+        if self._trials != self.trials_per_node and not _out_of_time(episode.model):
             episode.release()
             return None, valid
         answer = {"result": self._result}
@@ -199,3 +198,10 @@ class PrimalSearchEnv(SolverEnv):
             return False
         finally:
             model.endProbing()
+
+
+def _out_of_time(model: Model) -> bool:
+    """Whether SCIP would stop now."""
+    if libscip.available():
+        return bool(libscip.library().SCIPisStopped(ctypes.c_void_p(libscip.pointer(model))))
+    return model.getSolvingTime() >= model.getParam("limits/time")
