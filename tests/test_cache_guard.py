@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learnsys.envs.cache.accesses import Accesses
 from learnsys.errors import InputError
 from learnsys.policies.cache.guard import Guard, guard
+from learnsys.policies.cache.parrot.config import ModelConfig
+from learnsys.policies.cache.parrot.embedders import Vocabulary
+from learnsys.policies.cache.parrot.policy import ParrotPolicy
 from learnsys.policies.cache.registry import make_set_policy
 from learnsys.policies.cache.simulation import Simulation, chunk_of, simulate
 from learnsys.testing.policies import check_set_policy, geometry_of, varied_accesses
@@ -114,6 +118,45 @@ def test_the_better_of_two_is_followed():
     assert good > mru - 0.01
     swapped = Guard(make_set_policy("lru"), make_set_policy("mru"), threshold=32)
     assert simulate(swapped, trace, geometry).mean() > mru - 0.01
+
+
+def test_a_policy_simulated_as_a_whole_is_guarded_by_replay():
+    """What Parrot and its like offer: victims; a replay of them under the guard is the guard of the policy itself."""
+    geometry = geometry_of(4, 4)
+    trace = varied_accesses(2000, geometry)
+    mru = make_set_policy("mru")
+
+    class Told:
+        name = "told"
+
+        def victims(self, accesses, geometry, seed):
+            simulation = Simulation(mru, geometry, seed)
+            ways = np.full(len(accesses), -1, np.int16)
+            for t in range(len(accesses)):
+                before = simulation.state["tags"].copy()
+                simulation.run(chunk_of(accesses, t, t + 1), accesses.line_number.size, accesses.pc_value.size)
+                for way in np.flatnonzero((before != simulation.state["tags"])[accesses.row[t]]):
+                    ways[t] = way if before[accesses.row[t], way] >= 0 else -1
+            return ways
+
+    replayed = guard(Told(), threshold=3, group=1).simulate(trace, geometry)
+    assert np.array_equal(replayed, simulate(guard(mru, threshold=3, group=1), trace, geometry))
+    with pytest.raises(InputError, match="does not tell"):
+        guard(object())
+
+
+def test_a_guarded_parrot_runs():
+    torch.manual_seed(0)
+    geometry = geometry_of(2, 4)
+    trace = varied_accesses(600, geometry)
+    words = (Vocabulary.build(ids, np.ones(ids.size, np.int64), 40) for ids in (trace.pc_value, trace.line_number))
+    config = ModelConfig(address_vocabulary=40, pc_vocabulary=40, embedding=16, hidden=24, history=7)
+    parrot = ParrotPolicy(config, *words)
+    parrot.model.eval()
+    assert (parrot.victims(trace, geometry) >= 0).any()
+    never = guard(parrot, threshold=10**6).simulate(trace, geometry)
+    assert np.array_equal(never, simulate(make_set_policy("lru"), trace, geometry))
+    assert guard(parrot, threshold=1, group=1).simulate(trace, geometry).shape == (len(trace),)
 
 
 def test_impossible_guards_are_refused():

@@ -219,7 +219,7 @@ class GuardedReplay:
     """A guarded policy that is simulated as a whole, such as Parrot: its victims are found first, then replayed.
 
     Args:
-        policy: has `victims(accesses, geometry, seed) -> int8 (n,)`, as in `Replay`.
+        policy: has `victims(accesses, geometry, seed) -> int16 (n,)`, as in `Replay`.
         fallback: what is followed where the policy misses more.
         arguments: `group` and `threshold` of the guard.
     """

@@ -12,7 +12,7 @@ from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.policies.cache.base import Chunk, SetPolicy, State
 
 
-@njit(["void(int32[::1], int32[::1], int64, int8[::1], int32[:, ::1], uint8[::1])"], cache=True, nogil=True)
+@njit(["void(int32[::1], int32[::1], int64, int16[::1], int32[:, ::1], uint8[::1])"], cache=True, nogil=True)
 def _replay(line, row, start, victims, tags, hits):
     ways = tags.shape[1]
     for i in range(line.size):
@@ -33,14 +33,14 @@ def _replay(line, row, start, victims, tags, hits):
 class Replay(SetPolicy):
     """Evictions decided before; `learnt` must give the state array `victims`.
 
-    `victims`, int8 (accesses of the whole trace,): the way that each access evicts, -1 where it evicts nothing; ways
+    `victims`, int16 (accesses of the whole trace,): the way that each access evicts, -1 where it evicts nothing; ways
     fill from the lowest. A miss in a full set with -1 bypasses the cache.
     """
 
     name = "replay"
 
     def start(self, geometry: CacheGeometry, seed: int = 0) -> State:
-        return {"tags": np.full((geometry.sets, geometry.ways), -1, np.int32), "victims": np.zeros(0, np.int8)}
+        return {"tags": np.full((geometry.sets, geometry.ways), -1, np.int32), "victims": np.zeros(0, np.int16)}
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         if chunk.start + hits.size > state["victims"].size:

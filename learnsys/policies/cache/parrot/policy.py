@@ -207,14 +207,22 @@ class ParrotPolicy:
         Raises:
             InputError: the policy was trained for lines of another size.
         """
+        return self._whole(accesses, geometry)[0]
+
+    def victims(self, accesses: Accesses, geometry: CacheGeometry, seed: int = 0) -> NDArray[np.int16]:
+        """The way that each access evicts from that cache, int16 (n,), -1 for none: what a guard replays."""
+        return self._whole(accesses, geometry)[1]
+
+    def _whole(self, accesses: Accesses, geometry: CacheGeometry) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
+        """Hits and victims of a simulation of the whole trace."""
         if geometry.line_size != self.config.line_size:
             raise InputError(
                 f"trained for lines of {self.config.line_size} bytes, not {geometry.line_size}",
                 remedy=f"simulate with --line-size {self.config.line_size}",
             )
         stepper = Stepper(accesses, geometry.sets, geometry.ways, by_set=True)
-        self.roll_out(self.view(accesses, geometry.sets * geometry.ways), stepper, 0, len(accesses))
-        return stepper.hits
+        victims = self.roll_out(self.view(accesses, geometry.sets * geometry.ways), stepper, 0, len(accesses))
+        return stepper.hits, victims
 
     def weights(self) -> Arrays:
         """The network's parameters by name."""
