@@ -138,7 +138,7 @@ def test_features_by_hand():
 
 @pytest.mark.parametrize("kind", ["cyclic-scan", "pointer-chase"])
 def test_loops_that_do_not_fit(kind):
-    """LRU hits nothing; in the second half, whole rounds, the policy is at least 0.95 of the way to Belady, guarded or not."""
+    """LRU hits nothing; in the second half, whole rounds, the policy goes 0.95 of the way to Belady, guarded or not."""
     geometry = geometry_of(64, 16)
     trace = synthesize(kind, 153600, lines=1536)
     accesses = Accesses.prepare(trace.address, trace.pc, geometry)

@@ -38,11 +38,12 @@ def _machine() -> dict[str, Any]:
 
     from learnsys import __file__ as package
 
-    cache = numba.config.CACHE_DIR or os.path.join(os.path.dirname(package), "**", "__pycache__")
+    chosen = getattr(numba.config, "CACHE_DIR", "")  # set from the environment when numba is imported
+    cache = chosen or os.path.join(os.path.dirname(package), "**", "__pycache__")
     return {
         "cores": os.cpu_count(),
         "numba cache": cache,
-        "numba cache writable": os.access(numba.config.CACHE_DIR or os.path.dirname(package), os.W_OK),
+        "numba cache writable": os.access(chosen or os.path.dirname(package), os.W_OK),
         "torch threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "",
         "scip": _scip(),

@@ -204,4 +204,4 @@ def _out_of_time(model: Model) -> bool:
     """Whether SCIP would stop now."""
     if libscip.available():
         return bool(libscip.library().SCIPisStopped(ctypes.c_void_p(libscip.pointer(model))))
-    return model.getSolvingTime() >= model.getParam("limits/time")
+    return model.getSolvingTime() >= float(model.getParam("limits/time"))
