@@ -107,7 +107,7 @@ class Task(Protocol):
     def fit(self, parts: Sequence[Arrays], number: int, report: Report) -> Mapping[str, float]:
         """Fit the policy to the parts, oldest first; what to log."""
 
-    def evaluate(self, number: int, report: Report) -> Mapping[str, float]:
+    def evaluate(self, number: int, report: Report) -> Mapping[str, Any]:
         """Run the policy in the real system; what to log, "reward" among it (more is better)."""
 
     def weights(self) -> Arrays:

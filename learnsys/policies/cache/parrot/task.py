@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,6 +59,12 @@ def bounds(accesses: Accesses, start: int, geometry: CacheGeometry) -> tuple[flo
     return float(lru.mean()), float(belady_hits(accesses, geometry.sets, geometry.ways)[start:].mean())
 
 
+def beside_bounds(hit_rate: float, lru: float, belady: float) -> dict[str, Any]:
+    """A hit rate, its bounds, and the normalised rate (None without headroom)."""
+    share = normalised_hit_rate(hit_rate, lru, belady)
+    return {"hit_rate": hit_rate, "lru": lru, "belady": belady, "normalised": None if math.isnan(share) else share}
+
+
 class ParrotTask:
     """Parrot as a `learnsys.imitation.Task`.
 
@@ -100,7 +107,8 @@ class ParrotTask:
     def collect(self, number: int, expert_share: float, report: Report) -> Arrays:
         n = len(self.split.train)
         start = int(self._place[0])
-        stop = min(start + self.config.training.collect, n)
+        length = self.config.training.collect
+        stop = n if n - start < 1.5 * length else start + length  # no short part remains for the end
         before = {name: array.copy() for name, array in self._stepper.state().items()}
         coin = np.random.default_rng([self.seed, number, 0]).random(stop - start) < expert_share
         victims = self.policy.roll_out(self._views[0], self._stepper, start, stop, expert=coin, report=report)
@@ -190,13 +198,13 @@ class ParrotTask:
         accuracy = float(right.float().mean()) if len(right) else 0.0
         return (rows[counted].sum() / max(1, len(right)) if training.decisions_only else rows.mean()), accuracy
 
-    def evaluate(self, number: int, report: Report) -> Mapping[str, float]:
+    def evaluate(self, number: int, report: Report) -> Mapping[str, Any]:
         """Hit rate on the validation part; the policy has filled the cache itself, from the trace's beginning on."""
         view = self._views[1]
         stepper = Stepper(view.accesses, self.geometry.sets, self.geometry.ways, by_set=True)
         self.policy.roll_out(view, stepper, 0, len(view.accesses), report=report)
         rate = float(stepper.hits[len(self.split.train) :].mean())
-        return {"reward": rate, "hit_rate": rate, "normalised": normalised_hit_rate(rate, *self.bounds)}
+        return {"reward": rate, **beside_bounds(rate, *self.bounds)}
 
     def weights(self) -> Arrays:
         return self.policy.weights()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -17,9 +16,8 @@ from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.errors import InputError
 from learnsys.imitation import Report, imitate, silent
 from learnsys.policies.cache.parrot.config import ParrotConfig
-from learnsys.policies.cache.parrot.task import ParrotTask, Split, bounds
+from learnsys.policies.cache.parrot.task import ParrotTask, Split, beside_bounds, bounds
 from learnsys.runs import Run
-from learnsys.statistics import normalised_hit_rate
 from learnsys.traces.trace import Trace
 
 
@@ -66,17 +64,11 @@ def train_parrot(
         "rounds": progress.rounds,
         "best_round": best["round"],
         "parameters": sum(p.numel() for p in task.policy.model.parameters()),
-        "validation": _against(best["hit_rate"], *task.bounds),
-        "test": _against(hit_rate, *bounds(split.whole, first, geometry)),
+        "validation": beside_bounds(best["hit_rate"], *task.bounds),
+        "test": beside_bounds(hit_rate, *bounds(split.whole, first, geometry)),
     }
     run.finish(summary, {"wall_seconds": time.monotonic() - began, "training_cpu_seconds": trained})
     return summary
-
-
-def _against(hit_rate: float, lru: float, belady: float) -> dict[str, float | None]:
-    """A hit rate beside its bounds; the normalised rate is None without headroom."""
-    share = normalised_hit_rate(hit_rate, lru, belady)
-    return {"hit_rate": hit_rate, "lru": lru, "belady": belady, "normalised": None if math.isnan(share) else share}
 
 
 def _digest(trace: Trace) -> str:
