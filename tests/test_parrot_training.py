@@ -52,6 +52,17 @@ def test_it_learns_a_loop_where_lru_hits_nothing(tmp_path, loop, settings):
     assert summary["test"]["hit_rate"] <= summary["test"]["belady"]
 
 
+def test_the_unknown_row_is_trained_by_forgetting(loop):
+    """The vocabulary holds every line of this trace, so that only forgetting ever shows the network the unknown."""
+    split = Split.of(loop, CACHE)
+    for unknown, trained in ((0.0, False), (0.5, True)):
+        task = ParrotTask(split, override(parrot(), (*TINY, f"unknown={unknown}")), CACHE, seed=0)
+        before = task.weights()["address.table"][0].copy()
+        task.fit([task.collect(0, 1.0, silent)], 0, silent)
+        assert (task.weights()["address.table"][0] != before).any() == trained
+        assert task.evaluate(0, silent) == task.evaluate(0, silent)  # nothing is forgotten where it counts
+
+
 @pytest.mark.parametrize("attend_to", ["hidden", "cell"])
 @pytest.mark.parametrize("losses", ["log_likelihood", "ndcg,reuse_dist", "kl"])
 def test_fitting_lowers_every_loss(loop, attend_to, losses):
