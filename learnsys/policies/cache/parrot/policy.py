@@ -262,7 +262,7 @@ class ParrotPolicy:
             pcs, addresses = (Vocabulary(arrays.pop(f"vocabulary/{kind}")) for kind in ("pc", "address"))
             policy = cls(config, pcs, addresses, device)
             policy.load_weights(arrays)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # the last: sizes beyond the memory
             raise InputError(f"holds no Parrot ({error})", file=folder, remedy="train one there") from None
         policy.model.eval()
         return policy
