@@ -1,5 +1,8 @@
 """Node selection, configuring and primal search."""
 
+import pickle
+
+import gymnasium as gym
 import numpy as np
 import pytest
 from pyscipopt import Model, quicksum
@@ -9,6 +12,7 @@ from learnsys.envs.branching.configuring import ConfiguringEnv
 from learnsys.envs.branching.node_selection import NODE_FEATURES, NodeSelectionEnv, open_nodes
 from learnsys.envs.branching.primal_search import HIGH, LOW, PrimalSearchEnv
 from learnsys.errors import InputError
+from learnsys.testing.rollouts import assert_same
 
 NO_HEURISTICS = {"heuristics/emphasis": "off", "presolving/emphasis": "off", "separating/emphasis": "off"}
 
@@ -254,3 +258,30 @@ def test_a_time_limit_ends_unlimited_trials():
         assert not terminated
     assert info["status"] == "timelimit"
     env.close()
+
+
+@pytest.mark.parametrize("kind", [NodeSelectionEnv, ConfiguringEnv, PrimalSearchEnv])
+def test_copies_go_on_like_the_original(kind):
+    env = kind("knapsack:tiny", form="padded")
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    if kind is not ConfiguringEnv:
+        for _ in range(3):
+            env.step(env.action_space.sample())
+    other = pickle.loads(pickle.dumps(env))
+    action = env.action_space.sample()
+    assert_same(env.step(action), other.step(action), "step")
+    env.close()
+    other.close()
+
+
+def test_a_copy_of_an_ended_episode_waits_for_reset():
+    env = ConfiguringEnv("knapsack:tiny")
+    env.reset(seed=0)
+    env.step([3, 3, 3])
+    other = pickle.loads(pickle.dumps(env))
+    with pytest.raises(gym.error.ResetNeeded):
+        other.step([0, 0, 0])
+    other.reset(seed=0)
+    env.close()
+    other.close()

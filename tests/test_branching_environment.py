@@ -395,6 +395,10 @@ def test_limits_truncate():
         assert info["truncated"] and not info["terminated"] and info["status"] == status
         assert info["n_nodes"] <= 12 or status == "lpiterlimit"
         env.close()
+    env = BranchingEnv("knapsack:tiny", form="direct", lp_iteration_limit=1)
+    assert not env.reset(seed=0)[1]["action_mask"].any()
+    assert env.step(0)[4]["status"] == "lpiterlimit"
+    env.close()
 
 
 @pytest.mark.parametrize("limit", [{"time_limit": 0.0}, {"memory_limit": 0.0}, {"node_limit": 0}])
@@ -533,6 +537,10 @@ def test_render_tells_where_it_stands():
 
 
 def test_information_is_merged():
+    env = BranchingEnv("knapsack:tiny", form="direct", information="statistics", observation=None)
+    _, info = env.reset(seed=0)
+    assert info["n_nodes"] == env.model.getNTotalNodes() and info["status"] == "unknown"
+    env.close()
     env = BranchingEnv("knapsack:tiny", form="direct", information={"costs": "pseudocosts"}, observation=None)
     _, info = env.reset(seed=0)
     assert np.isfinite(info["costs"][info["action_set"]]).all()

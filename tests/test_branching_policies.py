@@ -93,7 +93,7 @@ def test_same_seed_same_numbers():
 def test_nodes_of_the_tree_add_up():
     model = knapsack()
     done = solve(model, First(), seed=0, scip_params={**NO_CUTS, "misc/usesymmetry": 0})
-    assert done.n_nodes == done.n_branched + done.n_feasible + done.n_infeasible or done.n_nodes >= done.n_branched
+    assert done.n_nodes - 5 <= done.n_branched + done.n_feasible + done.n_infeasible <= done.n_nodes
     assert done.n_decisions == done.n_branched
     assert 0 < done.max_depth < done.n_nodes <= 2 * done.n_branched + 1
     assert 0 < done.policy_seconds < done.seconds

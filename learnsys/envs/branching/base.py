@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -37,6 +38,17 @@ BARE: dict[str, Any] = {
 """SCIP parameters that leave little but branching."""
 OPTIONS = ("instance",)
 MOST_SKIPS = 100
+
+
+class Statistics:
+    """Information: where the solving process stands at each decision (see `models.summary`)."""
+
+    def before_reset(self, model: Model) -> None:
+        """Nothing is kept between episodes."""
+
+    def extract(self, model: Model, done: bool = False) -> dict[str, Any]:
+        """The summary."""
+        return summary(model)
 
 
 class SolverEnv(gym.Env[Any, Any]):
@@ -93,6 +105,8 @@ class SolverEnv(gym.Env[Any, Any]):
         self.lp_iteration_limit = lp_iteration_limit
         self.observation_function = None if observation is None else observation_function(observation)
         self.reward_function = as_reward(reward)
+        if information == "statistics":
+            information = Statistics()
         self.information_function = None if information is None else observation_function(information)
         self.source = make_source(instances)
         self._files = Files([])
@@ -128,6 +142,10 @@ class SolverEnv(gym.Env[Any, Any]):
 
     def _mask_shape(self) -> tuple[int, ...]:
         return (self.sizes.variables,)
+
+    def _keep(self, action: Any) -> Any:
+        """The action, as something that its owner cannot change, to be played again."""
+        return action if isinstance(action, int) else copy.copy(action)
 
     def _count(self) -> int:
         """How many things the waiting decision chooses among: rows of arrays that describe them."""
@@ -179,7 +197,7 @@ class SolverEnv(gym.Env[Any, Any]):
             return self._end_without_decision()
         answer, valid = self._answer(action)
         if self._recording is not None:
-            self._recording[2].append(action)
+            self._recording[2].append(self._keep(action))
         self._over = True  # unless all goes well
         waiting = self._proceed(episode, answer)
         return self._transition(waiting, valid)
@@ -252,15 +270,19 @@ class SolverEnv(gym.Env[Any, Any]):
             found = self.information_function.extract(model, done)
             info.update(found if isinstance(found, dict) else {"information": found})
         if done:
-            info.update(summary(model))
-            if info["status"] == "userinterrupt" and self.lp_iteration_limit is not None:
-                info["status"] = "lpiterlimit"
+            info.update(self._final(model))
             report = getattr(self.reward_function, "report", None)
             if report is not None:
                 info.update(report())
         if self.form != "direct":
             observation = self._shape(observation, self._mask)
         return observation, reward, info
+
+    def _final(self, model: Model) -> dict[str, Any]:
+        final = summary(model)
+        if final["status"] == "userinterrupt" and self.lp_iteration_limit is not None:
+            final["status"] = "lpiterlimit"
+        return final
 
     def _running(self) -> Episode:
         if self._over or self._episode is None:
@@ -277,7 +299,7 @@ class SolverEnv(gym.Env[Any, Any]):
 
     def _end_without_decision(self) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._over = True
-        info = {**self._decided(False), **summary(self.model)}
+        info = {**self._decided(False), **self._final(self.model)}
         terminated = info["status"] in SOLVED
         return self._shape(None, self._mask), 0.0, terminated, not terminated, info
 
@@ -316,7 +338,8 @@ class SolverEnv(gym.Env[Any, Any]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self._recording is None:
+        if self._recording is None or self._over:
+            self._over, self._recording = True, None
             return
         drawn, options, actions = self._recording
         now = self.np_random.bit_generator.state

@@ -78,8 +78,8 @@ class BranchingEnv(SolverEnv):
       episode solves a fresh copy.
     - `observation`, `reward`: see above.
     - `pseudo_candidates`: see above.
-    - `information`: as `observation`; what it extracts is put into `info` (a dict is merged, all else is
-      `info["information"]`).
+    - `information`: as `observation`, or "statistics" (those of the episode's end, at each step); what it extracts is
+      put into `info` (a dict is merged, all else is `info["information"]`).
     - `scip_params`: SCIP's parameters; set last, so they may fix random seeds, too. `presolving/emphasis`,
       `heuristics/emphasis` and `separating/emphasis` set whole groups ("off", "fast", "default", "aggressive").
     - `node_limit`, `lp_iteration_limit` (looked at when a decision is due), `time_limit` (seconds), `memory_limit` (MB

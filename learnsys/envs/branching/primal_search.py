@@ -132,6 +132,7 @@ class PrimalSearchEnv(SolverEnv):
 
     def _answer(self, action: Any) -> tuple[dict[str, Any] | None, bool]:
         indices, values, valid = self._assignment(action)
+        self._tried = np.array(indices, np.int64), np.array(values, np.float64)
         if not valid and self.strict:
             raise InputError("the action fixes variables that cannot be fixed", remedy="see info['action_mask']")
         episode = self._running()
@@ -147,6 +148,9 @@ class PrimalSearchEnv(SolverEnv):
         answer = {"result": self._result}
         self._trials, self._result = 0, SCIP_RESULT.DIDNOTRUN
         return answer, valid
+
+    def _keep(self, action: Any) -> Any:
+        return self._tried
 
     def _proceed(self, episode: Episode, answer: dict[str, Any] | None) -> bool:
         return episode.waiting or super()._proceed(episode, answer)
