@@ -356,6 +356,44 @@ def test_an_interrupt_reaches_python_and_the_environment_survives(reward):
     assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
 
 
+def test_an_interrupt_is_heard_in_the_middle_of_the_root():
+    """Fewer LPs than the root takes were solved when KeyboardInterrupt came out of reset."""
+    done = run_python(
+        """
+        import os, signal, threading
+        from pyscipopt import SCIP_EVENTTYPE, Eventhdlr
+        from learnsys.envs.branching.environment import BranchingEnv
+
+        class Counter(Eventhdlr):
+            def __init__(self, seen):
+                self.eventexec = seen.append  # no Python code runs here that could hear a signal
+            def eventinit(self):
+                self.model.catchEvent(SCIP_EVENTTYPE.LPEVENT, self)
+
+        class Counting:
+            def before_reset(self, model):
+                self.seen = []
+                model.includeEventhdlr(Counter(self.seen), "counter", "")
+            def extract(self, model, done):
+                return None
+
+        counting = Counting()
+        env = BranchingEnv("setcover:rows=300,cols=600", form="direct", information=counting)
+        env.reset(seed=0)
+        whole = len(counting.seen)
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            env.reset(seed=0)
+        except KeyboardInterrupt:
+            print(len(counting.seen) < whole)
+        env.reset(seed=0)
+        print(len(counting.seen) == whole)
+        env.close()
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\nTrue\n", ""), done.stdout + done.stderr
+
+
 def test_a_fork_may_go_on_with_the_clone():
     env = BranchingEnv("knapsack:tiny", form="direct")
     _, info = env.reset(seed=0)

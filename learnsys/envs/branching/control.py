@@ -11,11 +11,11 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from greenlet import getcurrent, greenlet
-from pyscipopt import Model
+from pyscipopt import SCIP_EVENTTYPE, Eventhdlr, Model
 
 from learnsys.errors import LearnsysError
 
@@ -115,6 +115,41 @@ class Episode:
         self._finalizer()
 
 
+class _Listener(Eventhdlr):
+    """Gives Python the chance to hear Ctrl-C while SCIP presolves and solves the root's LPs.
+
+    A signal is handled where Python code begins to run, and what is raised at the beginning of a callback is lost. So
+    the callback is the `send` of a generator, which begins inside its `try`.
+    """
+
+    events = (SCIP_EVENTTYPE.PRESOLVEROUND, SCIP_EVENTTYPE.LPEVENT)
+
+    def __init__(self, model: Model, raised: list[BaseException]) -> None:
+        listening = self.listen(model, raised)
+        next(listening)
+        self.eventexec = listening.send  # type: ignore[assignment, method-assign]
+        model.includeEventhdlr(self, "learnsys_listener", "hears interrupts")
+
+    @staticmethod
+    def listen(model: Model, raised: list[BaseException]) -> Generator[None, Any, None]:
+        while True:
+            try:
+                yield
+            except GeneratorExit:
+                return
+            except BaseException as error:
+                raised.append(error)
+                model.interruptSolve()
+
+    def eventinit(self) -> None:
+        for event in self.events:
+            self.model.catchEvent(event, self)
+
+    def stop(self) -> None:
+        for event in self.events:
+            self.model.dropEvent(event, self)
+
+
 class _Core:
     """The part of an episode that the solving process may refer to."""
 
@@ -126,6 +161,8 @@ class _Core:
         self.waiting = False
         self.error: BaseException | None = None
         self.lost: list[Any] = []
+        self.raised: list[BaseException] = []
+        self.listener: _Listener | None = _Listener(model, self.raised)
         self.orphans = _home.orphans
         while self.orphans:
             self.orphans.pop().close()
@@ -163,6 +200,9 @@ class _Core:
             sys.unraisablehook = report
         if self.lost or ended:
             return self.settle(ended)
+        if self.listener is not None:
+            self.listener.stop()  # from now on the process comes back to Python often enough
+            self.listener = None
         self.waiting = True
         return True
 
@@ -177,6 +217,8 @@ class _Core:
                 sys.unraisablehook(unraisable)
             return True
         self.process = None
+        if self.raised:
+            raise self.raised.pop()
         if self.error is None:
             return False
         error, self.error = self.error, None
@@ -195,12 +237,16 @@ class _Core:
             self.process = None
             return
         assert self.model is not None
-        plugin = self.plugin
+        plugin, interrupted = self.plugin, None
         self.model.interruptSolve()
-        answer = plugin.decline()
-        while self.process is not None:
-            if self.resume(answer):
-                self.waiting, answer = False, plugin.decline()
+        while self.process:
+            try:
+                self.resume(plugin.decline())
+            except KeyboardInterrupt as error:  # not now: a model is only freed after its process has ended
+                interrupted = error
+        self.waiting, self.process = False, None
+        if interrupted is not None:
+            raise interrupted
 
     def close(self) -> None:
         if self.model is None:
@@ -226,6 +272,7 @@ def solve(model: Model, plugin: Any, decide: Callable[..., dict[str, Any]]) -> N
         Exception: whatever `decide` raised; the solving process has been stopped then.
     """
     raised: list[BaseException] = []
+    _Listener(model, raised)
 
     def guarded(*arguments: Any) -> dict[str, Any]:
         try:
