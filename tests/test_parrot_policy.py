@@ -13,11 +13,12 @@ from learnsys.envs.cache.bounds import belady_hits
 from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.envs.cache.stepper import Stepper
 from learnsys.errors import InputError
-from learnsys.policies.cache.parrot import policy as policy_module
+from learnsys.policies.cache.parrot import recurrence, rollout
 from learnsys.policies.cache.parrot.config import ModelConfig
 from learnsys.policies.cache.parrot.data import belady_labels, replay
 from learnsys.policies.cache.parrot.embedders import ByteEmbedder, Vocabulary
 from learnsys.policies.cache.parrot.policy import ParrotPolicy
+from learnsys.policies.cache.parrot.recurrence import Recurrence
 from learnsys.traces.trace import Trace
 
 NEVER = 2**31 - 1
@@ -78,16 +79,67 @@ def one_at_a_time(policy, a, geometry):
 
 @pytest.mark.parametrize("settings", [{}, {"attend_to": "cell"}, {"pc_embedder": "byte", "address_embedder": "byte"}])
 @pytest.mark.parametrize("shape", [(1024, 4), (128, 2)])  # 4 sets, and 1 set that is full before the history is
-def test_lock_step_equals_one_at_a_time(settings, shape, monkeypatch):
+def test_set_parallel_equals_one_at_a_time(settings, shape, monkeypatch):
+    """By the kernel, and in lock-step as on a GPU; whole, and in chunks."""
     geometry = CacheGeometry(*shape)
     accesses = random_accesses(geometry)
     policy = random_policy(accesses, **settings)
     expected, victims = one_at_a_time(policy, accesses, geometry)
     assert len(set(victims)) > 5
-    np.testing.assert_array_equal(policy.simulate(accesses, geometry), expected)
-    monkeypatch.setattr(policy_module, "CHUNK", 100)  # states, windows and caches carried over chunks
-    monkeypatch.setattr(policy_module, "BLOCK", 32)
-    np.testing.assert_array_equal(policy.simulate(accesses, geometry), expected)
+    for kernels in (True, False):
+        monkeypatch.setattr(rollout, "has_kernels", lambda policy, kernels=kernels: kernels)
+        np.testing.assert_array_equal(policy.simulate(accesses, geometry), expected)
+        with monkeypatch.context() as patch:
+            patch.setattr(rollout, "CHUNK", 100)  # states, windows and caches carried over chunks
+            patch.setattr(rollout, "BLOCK", 32)
+            np.testing.assert_array_equal(policy.simulate(accesses, geometry), expected)
+
+
+def test_kernel_equals_lock_step_with_features(monkeypatch):
+    geometry = CacheGeometry(1024, 4)
+    accesses = random_accesses(geometry, n=3000)
+    for evict_by in ("score", "reuse"):
+        policy = random_policy(accesses, line_features=True, evict_by=evict_by)
+        by_kernel = policy.victims(accesses, geometry)
+        with monkeypatch.context() as patch:
+            patch.setattr(rollout, "has_kernels", lambda policy: False)
+            in_batches = policy.victims(accesses, geometry)
+        assert len(np.unique(by_kernel)) == 5
+        np.testing.assert_array_equal(by_kernel, in_batches)
+
+
+@pytest.mark.parametrize("attend_to", ["hidden", "cell"])
+def test_segments_of_the_lstm_meet_the_chain(attend_to, monkeypatch):
+    monkeypatch.setattr(recurrence, "SEGMENTS", 8)
+    accesses = random_accesses(CacheGeometry(1024, 4), n=6001)
+    policy = random_policy(accesses, attend_to=attend_to)
+    view = policy.view(accesses, 16)
+    pc, line = view.pc[accesses.pc], view.line[accesses.line]
+    together = Recurrence(policy.model)
+    head, carry = together.states(pc[:3000], line[:3000])
+    tail, after = together.states(pc[3000:], line[3000:], carry)
+    assert not together.chained
+    with torch.no_grad():
+        chain, last = policy.model.states(torch.from_numpy(pc)[None], torch.from_numpy(line)[None])
+    np.testing.assert_allclose(torch.cat((head, tail)), chain[0], atol=3e-6)
+    for ours, theirs in zip(after, last, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=3e-6)
+
+
+def test_an_lstm_that_forgets_nothing_is_computed_as_a_chain(monkeypatch):
+    monkeypatch.setattr(recurrence, "SEGMENTS", 8)
+    accesses = random_accesses(CacheGeometry(1024, 4), n=3000)
+    policy = random_policy(accesses)
+    with torch.no_grad():
+        policy.model.lstm.bias_ih_l0[policy.config.hidden : 2 * policy.config.hidden] = 30  # the forget gate's
+    view = policy.view(accesses, 16)
+    pc, line = view.pc[accesses.pc], view.line[accesses.line]
+    together = Recurrence(policy.model)
+    states, _ = together.states(pc, line)
+    assert together.chained
+    with torch.no_grad():
+        chain, _ = policy.model.states(torch.from_numpy(pc)[None], torch.from_numpy(line)[None])
+    np.testing.assert_allclose(states, chain[0], atol=1e-5)
 
 
 def test_belady_decides_where_told():

@@ -80,6 +80,8 @@ class Stepper:
         touched: index of the access that last touched each way, int32 (sets, ways). It gives the line's last
             PC (`accesses.pc[touched]`), its next use (`accesses.next_use[touched]`) and its recency.
         hits: uint8 (n,), final once a lane has passed the access.
+        order, ends: the accesses of all lanes, one lane after the other, int64 (n,), and where each lane ends there,
+            int64 (lanes,).
     """
 
     def __init__(self, accesses: Accesses, sets: int, ways: int, *, by_set: bool = False) -> None:
@@ -89,13 +91,13 @@ class Stepper:
         self.hits = np.zeros(len(accesses), np.uint8)
         self._filled = np.zeros(sets, np.int32)
         if by_set:
-            self._order = np.argsort(accesses.row, kind="stable").astype(np.int64)
+            self.order = np.argsort(accesses.row, kind="stable").astype(np.int64)
             counts = np.bincount(accesses.row, minlength=sets)
-            self._end = np.cumsum(counts).astype(np.int64)
-            self._position = self._end - counts
+            self.ends = np.cumsum(counts).astype(np.int64)
+            self._position = self.ends - counts
         else:
-            self._order = np.arange(len(accesses), dtype=np.int64)
-            self._end = np.array([len(accesses)], np.int64)
+            self.order = np.arange(len(accesses), dtype=np.int64)
+            self.ends = np.array([len(accesses)], np.int64)
             self._position = np.zeros(1, np.int64)
 
     def advance(self, until: int | None = None) -> NDArray[np.int64]:
@@ -108,8 +110,8 @@ class Stepper:
         waiting = np.empty(self._position.size, np.bool_)
         _advance(
             self._position,
-            self._end,
-            self._order,
+            self.ends,
+            self.order,
             len(a) if until is None else until,
             a.line,
             a.row,
@@ -132,9 +134,9 @@ class Stepper:
 
     def pending(self, lanes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index of the access that each of the waiting `lanes` misses on, int64 (k,)."""
-        return self._order[self._position[lanes]]
+        return self.order[self._position[lanes]]
 
     def evict(self, lanes: NDArray[np.int64], ways: NDArray[np.int64]) -> None:
         """Evict way `ways[i]` for the waiting `lanes[i]` and insert the missed line; -1 bypasses the cache."""
         a = self.accesses
-        _evict(self._position, self._end, self._order, a.line, a.row, self.tags, self.touched, lanes, ways)
+        _evict(self._position, self.ends, self.order, a.line, a.row, self.tags, self.touched, lanes, ways)

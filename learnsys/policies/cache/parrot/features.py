@@ -63,22 +63,28 @@ def _past(line, pc, page, next_use, horizons, last_gap, last, of_pc, of_page, ou
         last[wanted] = t
 
 
+@njit(inline="always")
+def fill_features(time, touched, past, out):
+    """`line_features` of one set, `touched` (ways,), into `out` (ways, FEATURES)."""
+    ways = touched.size
+    for way in range(ways):
+        touch = touched[way]
+        if touch < 0:
+            out[way] = 0
+            continue
+        younger = 0
+        for other in range(ways):
+            younger += touched[other] > touch
+        out[way, 0] = np.log2(np.float32(max(time - touch, 1))) / 8
+        out[way, 1] = younger / ways
+        for f in range(past.shape[1]):
+            out[way, 2 + f] = past[touch, f]
+
+
 @njit(["void(int64[:], int32[:, :], float32[:, :], float32[:, :, :])"], cache=True, nogil=True)
 def _of_lines(times, touched, past, out):
-    ways = touched.shape[1]
     for i in range(times.size):
-        for way in range(ways):
-            touch = touched[i, way]
-            if touch < 0:
-                out[i, way] = 0
-                continue
-            younger = 0
-            for other in range(ways):
-                younger += touched[i, other] > touch
-            out[i, way, 0] = np.log2(np.float32(max(times[i] - touch, 1))) / 8
-            out[i, way, 1] = younger / ways
-            for f in range(past.shape[1]):
-                out[i, way, 2 + f] = past[touch, f]
+        fill_features(times[i], touched[i], past, out[i])
 
 
 def unknown_past() -> NDArray[np.float32]:

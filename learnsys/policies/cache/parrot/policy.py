@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,9 @@ from learnsys.policies.cache.parrot.config import ModelConfig
 from learnsys.policies.cache.parrot.data import line_keys
 from learnsys.policies.cache.parrot.embedders import Vocabulary
 from learnsys.policies.cache.parrot.features import line_features, past_of
-from learnsys.policies.cache.parrot.model import Carry, ParrotModel
+from learnsys.policies.cache.parrot.model import ParrotModel
+from learnsys.policies.cache.parrot.rollout import roll_out
 from learnsys.runs import read_json
-
-CHUNK = 2**17
-"""accesses whose memory is held at a time in a roll-out"""
-BLOCK = 2**13
-"""accesses in one pass of the LSTM"""
-DECISIONS = 2**11
-"""decisions in one pass of the attention; their windows take 8 KB each at the published sizes"""
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,6 @@ class ParrotPolicy:
             return actions(self, observation)
         return int(actions(self, {name: np.asarray(array)[None] for name, array in observation.items()})[0])
 
-    @torch.inference_mode()
     def roll_out(
         self,
         view: View,
@@ -106,64 +99,8 @@ class ParrotPolicy:
         expert: NDArray[np.bool_] | None = None,
         report: Report = silent,
     ) -> NDArray[np.int16]:
-        """Advance a stepper by set from access `start` to `stop`; the way evicted at each access, int16, -1 for none.
-
-        The network's state is zero at `start` and advances on every access, whoever decides. Its states do not
-        depend on evictions, so they are computed first, chunk by chunk; then all sets go on in lock-step, each round
-        one batch of decisions.
-
-        Args:
-            view: the stepper's accesses.
-            stepper: with one lane for each set, standing at `start`.
-            expert: for each access of the stretch, whether Belady decides there, bool (stop - start,).
-        """
-        a = view.accesses
-        victims = np.full(stop - start, -1, np.int16)
-        alone = expert is not None and bool(expert.all())
-        for first, last, memory in self._memories(view, start, stop, alone):
-            while (lanes := stepper.advance(last)).size:
-                t = stepper.pending(lanes)
-                touched = stepper.touched[a.row[t]]
-                ways = np.empty(t.size, np.int64)
-                by_expert = np.zeros(t.size, np.bool_) if expert is None else expert[t - start]
-                ways[by_expert] = a.next_use[touched[by_expert]].argmax(1)
-                free = np.flatnonzero(~by_expert)
-                for low in range(0, free.size, DECISIONS):
-                    some = free[low : low + DECISIONS]
-                    both = self.scores(view, memory, t[some] - first, touched[some], t[some])
-                    ways[some] = both[self.config.evict_by == "reuse"].argmax(1).numpy(force=True)
-                stepper.evict(lanes, ways)
-                victims[t - start] = ways
-            report("roll-out", last - start, stop - start)
-        return victims
-
-    def _memories(self, view: View, start: int, stop: int, skip: bool) -> Iterator[tuple[int, int, Tensor]]:
-        """For each chunk: the access of the memory's first row, the chunk's end, and the memory, (rows, M).
-
-        The rows begin up to H - 1 accesses before the chunk. `skip` computes nothing.
-        """
-        history, width = self.config.history, self.config.embedding + 2
-        carry: Carry | None = None
-        tail = torch.zeros(0, width, device=self.device)
-        for begin in range(start, stop, CHUNK):
-            end = min(begin + CHUNK, stop)
-            if skip:
-                yield begin, end, tail
-                continue
-            memory = torch.zeros(tail.shape[0] + max(end - begin, history), width, device=self.device)
-            memory[: tail.shape[0]] = tail
-            at = tail.shape[0]
-            for low in range(begin, end, BLOCK):
-                part = slice(low, min(low + BLOCK, end))
-                pc, address = (
-                    torch.from_numpy(table[ids[part]]).to(self.device).unsqueeze(0)
-                    for table, ids in ((view.pc, view.accesses.pc), (view.line, view.accesses.line))
-                )
-                states, carry = self.model.states(pc, address, carry)
-                memory[at : at + pc.shape[1]] = self.model.memory(states[0])
-                at += pc.shape[1]
-            yield begin - tail.shape[0], end, memory
-            tail = memory[max(0, at - history + 1) : at].clone()
+        """Advance a stepper by set from access `start` to `stop`: see `learnsys.policies.cache.parrot.rollout`."""
+        return roll_out(self, view, stepper, start, stop, expert=expert, report=report)
 
     def scores(
         self,
