@@ -13,7 +13,6 @@ import pytest
 from learnsys.cli import main
 from learnsys.errors import InputError
 from learnsys.files import atomic_path, write_json, write_text
-from learnsys.parallel import run_parallel
 from learnsys.runs import Run, find_runs, read_json, read_metrics
 
 
@@ -76,16 +75,6 @@ def test_read_json_says_where(tmp_path):
         read_json(tmp_path / "bad.json")
     with pytest.raises(InputError, match="no such file"):
         read_json(tmp_path / "none.json")
-
-
-def _square(x):
-    return x * x
-
-
-def test_run_parallel_keeps_the_order():
-    assert list(run_parallel(_square, [(x,) for x in range(5)], workers=2, backend="threading")) == [0, 1, 4, 9, 16]
-    with pytest.raises(InputError, match="no backend"):
-        list(run_parallel(_square, [], backend="slurm"))
 
 
 def test_usage_and_exit_codes(capsys):
