@@ -110,6 +110,14 @@ def test_run_commands(tmp_path, capsys):
     assert [row["finished"] for row in rows] == [True, False]
     assert main(["run", "show", str(tmp_path / "first")]) == 0
     assert "0.54" in capsys.readouterr().out
+    both = [str(tmp_path / "first"), str(tmp_path / "second")]
+    assert main(["run", "compare", *both, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["configuration"] == {"seed": [0, 1]}
+    assert found["result"] == {"hit_rate": [0.54, None], "policies.lru": [0.5, None]}
+    assert main(["run", "compare", *both]) == 0
+    assert "second has not finished" in capsys.readouterr().out
+    assert main(["run", "compare", both[0]]) == 2
     page = tmp_path / "report.html"
     assert main(["run", "report", str(tmp_path / "first"), str(tmp_path / "second"), "--out", str(page)]) == 0
     text = page.read_text()

@@ -1,4 +1,4 @@
-"""`learnsys run list | show | report`."""
+"""`learnsys run list | show | compare | report`."""
 
 from __future__ import annotations
 
@@ -91,6 +91,43 @@ def show(folder: Annotated[Path, tyro.conf.Positional], json: bool = False) -> i
     else:
         print_table("result", ["figure", "value"], list(_scalars(run["summary"]).items()))
     return 0
+
+
+def compare(folders: Annotated[list[Path], tyro.conf.Positional], json: bool = False) -> int:
+    """Put runs side by side: what their configurations differ in, and the figures of their results.
+
+    Args:
+        folders: two run folders or more.
+        json: print JSON instead of tables.
+    """
+    from learnsys.cli.console import print_json, print_table
+
+    if len(folders) < 2:
+        raise InputError("one run compares with nothing", remedy="give two run folders or more")
+    runs = [_load(folder) for folder in folders]
+    names = [run["name"] for run in runs]
+    if len(set(names)) < len(names):
+        names = [run["folder"] for run in runs]
+    differing = {field: row for field, row in _beside(runs, "config").items() if any(each != row[0] for each in row)}
+    figures = _beside(runs, "summary")
+    if json:
+        print_json({"runs": names, "configuration": differing, "result": figures})
+        return 0
+    for title, rows in (("configuration, where it differs", differing), ("result", figures)):
+        if rows:
+            print_table(title, ["field", *names], [[field, *row] for field, row in rows.items()])
+        else:
+            print(f"{title}: nothing")
+    for name, run in zip(names, runs, strict=True):
+        if run["summary"] is None:
+            print(f"{name} has not finished: run its command again to go on from the last checkpoint")
+    return 0
+
+
+def _beside(runs: list[dict[str, Any]], part: str) -> dict[str, list[Any]]:
+    """field -> its value in each run (None: absent) for everything in `part` of the runs."""
+    found = [flatten(run[part] or {}) for run in runs]
+    return {field: [each.get(field) for each in found] for field in dict.fromkeys(name for f in found for name in f)}
 
 
 def report(folders: Annotated[list[Path], tyro.conf.Positional], out: Path = Path("report.html")) -> int:
