@@ -60,7 +60,7 @@ def solve(
     if not names or (solution is not None and len(names) > 1):
         raise InputError("--solution needs exactly one policy" if names else "no policy is given")
     limits = {"limits/time": time_limit, "limits/totalnodes": node_limit, "limits/memory": memory_limit}
-    parameters = {**{name: value for name, value in limits.items() if value is not None}, **_parse(set)}
+    parameters = {**{name: value for name, value in limits.items() if value is not None}, **parse_parameters(set)}
     run = None
     if out is not None:
         run = Run(out, {"model": str(model), "policies": names, "seed": seed, "scip_params": parameters})
@@ -97,7 +97,7 @@ def _read(model: Path, seed: int | None) -> Model:
     return read_model(model)
 
 
-def _parse(texts: tuple[str, ...]) -> dict[str, Any]:
+def parse_parameters(texts: tuple[str, ...]) -> dict[str, Any]:
     """SCIP parameters written as name=value, with the types that SCIP wants."""
     from learnsys.envs.branching.models import check_parameters, parse_parameter
 
