@@ -1,0 +1,162 @@
+"""Fitting the GCNN to samples: epochs of Adam steps, and accuracy on held-out samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learnsys.errors import InputError, LearnsysError
+from learnsys.imitation import Arrays, Report
+from learnsys.policies.branching.gcnn.config import GcnnConfig
+from learnsys.policies.branching.gcnn.data import Example, chunks, collate, hits, targets
+from learnsys.policies.branching.gcnn.model import GcnnModel, log_probabilities
+from learnsys.policies.branching.samples import SampleSet
+
+TOPS = (1, 3, 5, 10)
+"""k of the accuracies acc@k that are reported"""
+KEPT_BYTES = 1 << 30
+"""of samples held in memory; those beyond are read anew whenever they are drawn"""
+
+
+class Examples(Sequence[Example]):
+    """A set of samples as the network reads them; the first gibibyte read stays in memory."""
+
+    def __init__(self, samples: SampleSet, config: GcnnConfig) -> None:
+        self._samples, self._config = samples, config.model
+        self._kept: dict[int, Example] = {}
+        self._room = KEPT_BYTES
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, number):  # type: ignore[no-untyped-def]
+        kept = self._kept.get(number)
+        if kept is None:
+            kept = Example.of(self._samples[number], self._config)
+            if kept.n_bytes <= self._room:
+                self._room -= kept.n_bytes
+                self._kept[number] = kept
+        return kept
+
+
+class Fitter:
+    """The network, its optimiser, and the plateau that lowers the learning rate.
+
+    Args:
+        seed: with the number given to `restart`, decides the weights; with that of an epoch, its samples.
+    """
+
+    def __init__(self, config: GcnnConfig, seed: int, device: str = "cpu") -> None:
+        if device != "cpu":
+            raise InputError(f"the GCNN is trained on the processor, not on {device!r}", remedy="use --device cpu")
+        self.config, self.seed = config, seed
+        self.restart(0)
+
+    def restart(self, number: int) -> None:
+        """New weights, a new optimiser, and the learning rate of the beginning."""
+        torch.manual_seed(int(np.random.SeedSequence([self.seed, number, 7]).generate_state(1)[0]))
+        self.model = GcnnModel(self.config.model)
+        self._optimiser = torch.optim.Adam(self.model.parameters(), lr=self.config.training.learning_rate)
+        self._plateau = np.array([self.config.training.learning_rate, math.inf, 0.0])
+
+    def settle(self, examples: Examples, report: Report) -> None:
+        """Estimate the normalisations on every tenth sample (by the configuration), layer by layer."""
+        numbers = range(0, len(examples), min(self.config.training.norm_every, len(examples)))
+        self.model.estimate_norms(
+            lambda: (collate(chunk, every_variable=True) for chunk in chunks([examples[i] for i in numbers]))
+        )
+
+    def draw(self, count: int, number: int) -> NDArray[np.int64]:
+        """The samples of epoch `number`, of `count`, with replacement."""
+        rng = np.random.default_rng([self.seed, number, 3])
+        return rng.integers(count, size=self.config.training.epoch)
+
+    def epoch(self, examples: Examples, drawn: NDArray[np.int64], report: Report, label: str = "fit") -> dict[str, float]:
+        """One epoch over the `drawn` samples; mean loss and accuracy on the way.
+
+        Raises:
+            LearnsysError: the loss is no number any more.
+        """
+        training, total, right = self.config.training, 0.0, 0.0
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.learning_rate
+        self.model.train()
+        for begin in range(0, len(drawn), training.batch):
+            batch = [examples[int(number)] for number in drawn[begin : begin + training.batch]]
+            self._optimiser.zero_grad(set_to_none=True)
+            for chunk, loss, logits in self._losses(batch):
+                (loss / len(batch)).backward()
+                total += loss.item()
+                right += hits(logits.detach().numpy(), chunk, (1,)).sum()
+            if not math.isfinite(total):
+                raise LearnsysError("training diverged; lower the learning rate")
+            self._optimiser.step()
+            report(label, begin + len(batch), len(drawn))
+        self.model.eval()
+        return {"loss": total / len(drawn), "accuracy": right / len(drawn), "learning_rate": self.learning_rate}
+
+    def _losses(self, examples: Sequence[Example]) -> Iterator[tuple[list[Example], torch.Tensor, torch.Tensor]]:
+        """Summed cross-entropy and logits, in portions that fit the processor's cache."""
+        training = self.config.training
+        for chunk in chunks(examples):
+            batch = collate(chunk)
+            logits = self.model(batch)
+            chosen = log_probabilities(logits, batch)[batch.owner, batch.place]
+            yield chunk, -(targets(chunk, training.target, training.temperature) * chosen).sum(), logits
+
+    @torch.no_grad()
+    def validate(self, examples: Sequence[Example]) -> dict[str, float]:
+        """Mean loss and acc@k: how often one of the best candidates is among the first k."""
+        self.model.eval()
+        total, found = 0.0, np.zeros(len(TOPS))
+        for begin in range(0, len(examples), self.config.training.batch):
+            batch = [examples[i] for i in range(begin, min(begin + self.config.training.batch, len(examples)))]
+            for chunk, loss, logits in self._losses(batch):
+                total += loss.item()
+                found += hits(logits.numpy(), chunk, TOPS).sum(0)
+        rates = {f"acc@{top}": float(rate) for top, rate in zip(TOPS, found / len(examples), strict=True)}
+        return {"loss": total / len(examples), **rates}
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self._plateau[0])
+
+    def observe(self, loss: float) -> int:
+        """Take in a validation loss, lower the learning rate on a plateau; epochs since the best."""
+        training = self.config.training
+        better = loss < self._plateau[1]
+        self._plateau[1:] = (loss, 0) if better else (self._plateau[1], self._plateau[2] + 1)
+        stale = int(self._plateau[2])
+        if stale and stale % training.decay_after == 0:
+            self._plateau[0] *= training.decay
+        return stale
+
+    # ---- what is written to disk -------------------------------------------------------------------------------------
+
+    def weights(self) -> Arrays:
+        return {name: tensor.numpy(force=True).copy() for name, tensor in self.model.state_dict().items()}
+
+    def load_weights(self, weights: Arrays) -> None:
+        self.model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+        self.model.eval()
+
+    def state(self) -> Arrays:
+        """The optimiser's moments and the plateau."""
+        state = {"plateau": self._plateau}
+        for i, moments in self._optimiser.state_dict()["state"].items():
+            state |= {f"adam/{i}/{name}": tensor.numpy(force=True) for name, tensor in moments.items()}
+        return state
+
+    def load_state(self, state: Arrays) -> None:
+        self._plateau[...] = state["plateau"]
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, array in state.items():
+            if name.startswith("adam/"):
+                _, i, moment = name.split("/")
+                moments.setdefault(int(i), {})[moment] = torch.from_numpy(array.copy())
+        groups = self._optimiser.state_dict()["param_groups"]
+        self._optimiser.load_state_dict({"state": moments, "param_groups": groups})

@@ -1,0 +1,134 @@
+"""Training a GCNN on collected samples, into a run folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learnsys.errors import InputError
+from learnsys.imitation import Arrays, LoopConfig, Report, imitate, silent
+from learnsys.policies.branching.gcnn.config import GcnnConfig
+from learnsys.policies.branching.gcnn.fitting import Examples, Fitter
+from learnsys.policies.branching.gcnn.policy import GcnnPolicy
+from learnsys.policies.branching.samples import SampleSet
+from learnsys.policies.torch_setup import deterministic
+from learnsys.runs import Run, read_json
+
+
+class ImitationTask:
+    """Fitting to samples that were collected before, as a `learnsys.imitation.Task`: a round is an epoch.
+
+    The reward is minus the validation loss; ten epochs without a better one (by the configuration) lower the learning
+    rate.
+    """
+
+    def __init__(self, config: GcnnConfig, train: SampleSet, valid: SampleSet, seed: int) -> None:
+        self.fitter = Fitter(config, seed)
+        self.train, self.valid = Examples(train, config), Examples(valid, config)
+
+    def restart(self, number: int) -> None:
+        self.fitter.restart(number)
+
+    def collect(self, number: int, expert_share: float, report: Report) -> Arrays:
+        if number == 0:
+            report("normalisation", 0, 1)
+            self.fitter.settle(self.train, report)
+        return {"samples": self.fitter.draw(len(self.train), number)}
+
+    def fit(self, parts: Sequence[Arrays], number: int, report: Report) -> Mapping[str, float]:
+        return self.fitter.epoch(self.train, parts[-1]["samples"], report, f"epoch {number + 1}")
+
+    def evaluate(self, number: int, report: Report) -> Mapping[str, Any]:
+        measured = self.fitter.validate(self.valid)
+        self.fitter.observe(measured["loss"])
+        return {"reward": -measured["loss"], **{f"validation_{name}": value for name, value in measured.items()}}
+
+    def weights(self) -> Arrays:
+        return self.fitter.weights()
+
+    def load_weights(self, weights: Arrays) -> None:
+        self.fitter.load_weights(weights)
+
+    def state(self) -> Arrays:
+        return self.fitter.state()
+
+    def load_state(self, state: Arrays) -> None:
+        self.fitter.load_state(state)
+
+
+def train_gcnn(
+    data: str | os.PathLike[str],
+    config: GcnnConfig,
+    out: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    minutes: float | None = None,
+    about: Mapping[str, Any] | None = None,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Train on collected samples into the run folder `out`, going on from a checkpoint there; the summary, also there.
+
+    Args:
+        data: a folder of `learnsys branch collect`: train, valid and test below it.
+        threads: of torch's arithmetic; another number can change the last digits.
+        minutes: end after the epoch in which this much time is over; the result then depends on the machine's speed.
+        about: what else to keep in the run's configuration, such as the recipe's name.
+
+    Raises:
+        InputError: no such samples, or a folder that holds another run.
+        LearnsysError: training diverged.
+    """
+    began, cpu = time.monotonic(), time.process_time()
+    data = Path(data)
+    train, valid, test = (SampleSet(data / split) for split in ("train", "valid", "test"))
+    collected: Any = read_json(data / "config.json") if (data / "config.json").exists() else {}
+    pseudo = bool(collected.get("pseudo_candidates", False))
+    counts = {"train": len(train), "valid": len(valid), "test": len(test)}
+    training = config.training
+    with deterministic("cpu", threads):
+        content = {"policy": "gcnn", "data": str(data), "samples": counts, "seed": seed, "threads": threads}
+        content |= {"family": collected.get("family"), "pseudo_candidates": pseudo}
+        run = Run(out, {**content, **(about or {}), **asdict(config)})
+        task = ImitationTask(config, train, valid, seed)
+        loop = LoopConfig(rounds=training.epochs, patience=training.stop_after)
+        deadline = None if minutes is None else began + 60 * minutes
+        progress = imitate(
+            task, loop, run, report=report, stop=lambda: deadline is not None and time.monotonic() >= deadline
+        )
+        GcnnPolicy(config.model, task.weights(), pseudo).save(run.folder)
+        trained = time.process_time() - cpu
+        best = progress.best[0]
+        measured = task.fitter.validate(Examples(test, config))
+    summary = {
+        "epochs": progress.rounds,
+        "best_epoch": best["round"] + 1,
+        "samples": counts,
+        "parameters": sum(p.numel() for p in task.fitter.model.parameters()),
+        "validation": {name[11:]: value for name, value in best.items() if name.startswith("validation_")},
+        "test": measured,
+        "by_chance": _by_chance(test, config),
+    }
+    run.finish(summary, {"wall_seconds": time.monotonic() - began, "training_cpu_seconds": trained})
+    return summary
+
+
+def _by_chance(test: SampleSet, config: GcnnConfig) -> dict[str, float]:
+    """acc@1 of a candidate drawn at random, and of the pseudocosts' choice: what the network is to be compared with."""
+    from learnsys.policies.branching.gcnn.data import best
+
+    chance, pseudocost = [], []
+    for number in range(len(test)):
+        sample = test[number]
+        right = best(sample.scores)
+        chance.append(right.mean())
+        pseudocost.append(right[sample.pseudocost_choice])
+    if not chance:
+        raise InputError("there are no test samples")
+    return {"random": float(np.mean(chance)), "pseudocost": float(np.mean(pseudocost))}
