@@ -18,6 +18,7 @@ COMMANDS: dict[tuple[str, str], tuple[str, str]] = {
     ("cache", "train"): ("learnsys.cli.cache_train:train", "train a policy to imitate Belady on a trace"),
     ("branch", "generate"): ("learnsys.cli.branch_generate:generate", "write random instances of a family"),
     ("branch", "collect"): ("learnsys.cli.branch_collect:collect", "collect samples of strong branching"),
+    ("branch", "train"): ("learnsys.cli.branch_train:train", "train a network to imitate strong branching"),
     ("branch", "solve"): ("learnsys.cli.branch:solve", "solve a model with SCIP and a branching policy"),
     ("env", "list"): ("learnsys.cli.env:list_environments", "the registered environments"),
     ("env", "check"): ("learnsys.cli.env:check", "run the contracts on an environment"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class Examples(Sequence[Example]):
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitem__(self, number):  # type: ignore[no-untyped-def]
+    def __getitem__(self, number: Any) -> Any:
         kept = self._kept.get(number)
         if kept is None:
             kept = Example.of(self._samples[number], self._config)
@@ -75,7 +76,9 @@ class Fitter:
         rng = np.random.default_rng([self.seed, number, 3])
         return rng.integers(count, size=self.config.training.epoch)
 
-    def epoch(self, examples: Examples, drawn: NDArray[np.int64], report: Report, label: str = "fit") -> dict[str, float]:
+    def epoch(
+        self, examples: Examples, drawn: NDArray[np.int64], report: Report, label: str = "fit"
+    ) -> dict[str, float]:
         """One epoch over the `drawn` samples; mean loss and accuracy on the way.
 
         Raises:

@@ -26,7 +26,7 @@ def clean(features):
     nogil=True,
 )
 def compress(rows, edge_indices, edge_values):
-    """Edges (2, e), their rows ascending, in CSR: pointers int32 (rows + 1,), columns int32 (e,), values float32 (e,)."""
+    """Edges (2, e) with ascending rows as pointers int32 (rows + 1,), columns int32 (e,) and values float32 (e,)."""
     count = edge_values.size
     pointers, columns = np.zeros(rows + 1, np.int32), np.empty(count, np.int32)
     values = np.empty(count, np.float32)

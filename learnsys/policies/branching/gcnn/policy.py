@@ -64,9 +64,9 @@ class GcnnPolicy(BranchingPolicy):
         variables, rows, edge_indices, edge_values = observation
         if self._edges[0] is not edge_indices:  # observations share their edges while the LP's rows stay the same
             self._edges = (edge_indices, compress(len(rows), edge_indices, edge_values))
-        return self._scorer(
-            clean(variables), clean(rows), *self._edges[1], np.ascontiguousarray(candidates, dtype=np.int64)
-        )
+        pointers, columns, values = self._edges[1]
+        chosen = np.ascontiguousarray(candidates, dtype=np.int64)
+        return self._scorer(clean(variables), clean(rows), pointers, columns, values, chosen)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and, unless a run has put its own, `config.json`."""

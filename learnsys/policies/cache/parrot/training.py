@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
 from learnsys.envs.cache.geometry import CacheGeometry
-from learnsys.errors import InputError
 from learnsys.imitation import Report, imitate, silent
 from learnsys.policies.cache.parrot.config import ParrotConfig
 from learnsys.policies.cache.parrot.task import ParrotTask, Split, beside_bounds, bounds
+from learnsys.policies.torch_setup import deterministic
 from learnsys.runs import Run
 from learnsys.traces.trace import Trace
 
@@ -46,7 +43,7 @@ def train_parrot(
         LearnsysError: training diverged.
     """
     began, cpu = time.monotonic(), time.process_time()
-    with _deterministic(device, threads):
+    with deterministic(device, threads):
         split = Split.of(trace, geometry)
         task = ParrotTask(split, config, geometry, seed, device)
         content = {"policy": "parrot", "cache": asdict(geometry), "seed": seed, "device": device, "threads": threads}
@@ -76,27 +73,3 @@ def _digest(trace: Trace) -> str:
     digest = hashlib.sha256(trace.address.tobytes())
     digest.update(b"" if trace.pc is None else trace.pc.tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _deterministic(device: str, threads: int) -> Iterator[None]:
-    """Equal runs give equal bits: deterministic algorithms, and a number of threads that the machine does not choose.
-
-    Raises:
-        InputError: there is no such device, or no such number of threads.
-    """
-    if threads < 1:
-        raise InputError(f"{threads} threads are too few", remedy="give 1 or more")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise InputError(f"there is no device {device!r} here", remedy="use cpu") from None
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses to be deterministic
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
