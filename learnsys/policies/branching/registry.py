@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from learnsys.errors import InputError
 from learnsys.policies.branching.base import BranchingPolicy, ScipRule
+from learnsys.runs import read_json
 
 SCIP_RULES: dict[str, str] = {
     "relpscost": "relpscost",
@@ -33,17 +35,59 @@ POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
 """name -> ("module:Class", constructor arguments) of policies that are asked at each node."""
 
 
-def make_branching_policy(name: str, **arguments: Any) -> BranchingPolicy | ScipRule:
-    """The policy, or rule of SCIP, of that name.
+LEARNED: dict[str, str] = {
+    "gcnn": "learnsys.policies.branching.gcnn.policy:GcnnPolicy",
+}
+"""kind, as the `config.json` of a trained policy's folder says under "policy" -> "module:Class" with `load(folder)`."""
+
+TRAINED = Path(__file__).with_name("trained")
+"""trained policies that ship, in KIND/FAMILY"""
+
+
+def make_branching_policy(name: str, family: str | None = None, **arguments: Any) -> BranchingPolicy | ScipRule:
+    """The policy, or rule of SCIP, that a text names.
+
+    Args:
+        name: a name of `SCIP_RULES` or `POLICIES`; the folder of a trained policy; a kind of `LEARNED` for the one
+            that ships for `family`, or with the family in it, such as "gcnn:auction".
+        family: of the instances that it is for.
+        arguments: of the constructor of a policy of `POLICIES`.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or the folder holds no policy.
     """
     if name in SCIP_RULES:
         return ScipRule(SCIP_RULES[name])
-    if name not in POLICIES:
-        known = ", ".join([*SCIP_RULES, *POLICIES])
-        raise InputError(f"no branching policy is called {name!r}", remedy=f"choose from {known}")
-    entry, defaults = POLICIES[name]
+    if name in POLICIES:
+        entry, defaults = POLICIES[name]
+        return _load(entry)(**{**defaults, **arguments})
+    kind, colon, wanted = name.partition(":")
+    if kind in LEARNED and not Path(name).is_dir():
+        shipped = _shipped(kind, wanted if colon else family)
+        return _load(LEARNED[kind]).load(shipped)
+    folder = Path(name)
+    if not folder.exists():
+        known = ", ".join([*SCIP_RULES, *POLICIES, *LEARNED])
+        remedy = f"choose from {known}, or give the folder of a trained one"
+        raise InputError(f"no branching policy is called {name!r}", remedy=remedy)
+    about = read_json(folder / "config.json")
+    kind = about.get("policy") if isinstance(about, dict) else None
+    if kind not in LEARNED:
+        raise InputError(
+            f"holds no branching policy ({kind!r})", file=folder / "config.json", remedy="give a trained one's folder"
+        )
+    return _load(LEARNED[kind]).load(folder)
+
+
+def _load(entry: str) -> Any:
     module, attribute = entry.split(":")
-    return getattr(import_module(module), attribute)(**{**defaults, **arguments})
+    return getattr(import_module(module), attribute)
+
+
+def _shipped(kind: str, family: str | None) -> Path:
+    folder = TRAINED / kind / str(family)
+    if family is None or not (folder / "config.json").is_file():
+        known = ", ".join(sorted(f"{kind}:{path.parent.name}" for path in (TRAINED / kind).glob("*/config.json")))
+        what = f"no {kind} for {family} ships" if family else f"{kind!r} alone does not say for what instances"
+        raise InputError(what, remedy=f"choose from {known}" if known else "train one and give its folder")
+    return folder

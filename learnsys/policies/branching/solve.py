@@ -109,7 +109,7 @@ def solve(
     decide = None
     if isinstance(policy, BranchingPolicy):
         model.includeBranchrule(rule, "learnsys", "asks the policy", TOP_PRIORITY, -1, 1.0)
-        decide = _Decide(model, policy, 0 if seed is None else seed)
+        decide = Decide(model, policy, 0 if seed is None else seed)
     start = time.perf_counter()
     control.solve(model, rule, decide or (lambda *_: rule.decline()))
     seconds = time.perf_counter() - start
@@ -125,7 +125,7 @@ def solve(
     )
 
 
-class _Decide:
+class Decide:
     """The branching callback of a policy."""
 
     def __init__(self, model: Model, policy: BranchingPolicy, seed: int) -> None:
