@@ -36,6 +36,8 @@ class Batch:
 
     def __getitem__(self, number: int) -> Graph:
         """Graph `number`, as it was put in (without labels)."""
+        if not 0 <= number < len(self):
+            raise IndexError(number)
         low, high = self.starts[number], self.starts[number + 1]
         indptr = self.graph.indptr[low : high + 1]
         indices = self.graph.indices[indptr[0] : indptr[-1]] - np.int32(low)

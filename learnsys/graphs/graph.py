@@ -67,7 +67,8 @@ class Graph:
                 remedy=f"number the vertices from 0, at most {MAX_NODES} of them",
             )
         first, second = (np.ascontiguousarray(pairs[:, k], np.int32) for k in (0, 1))
-        return cls(*rows_of(nodes, first, second), labels)
+        indptr, indices = rows_of(nodes, first, second)
+        return cls(indptr, indices, labels)
 
     @classmethod
     def from_scipy(cls, matrix: Any) -> Graph:
