@@ -71,7 +71,7 @@ def make_branching_policy(name: str, family: str | None = None, **arguments: Any
         remedy = f"choose from {known}, or give the folder of a trained one"
         raise InputError(f"no branching policy is called {name!r}", remedy=remedy)
     about = read_json(folder / "config.json")
-    kind = about.get("policy") if isinstance(about, dict) else None
+    kind = str(about.get("policy")) if isinstance(about, dict) else ""
     if kind not in LEARNED:
         raise InputError(
             f"holds no branching policy ({kind!r})", file=folder / "config.json", remedy="give a trained one's folder"
