@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from learnsys.errors import InputError
+
+if TYPE_CHECKING:
+    from learnsys.envs.cache.geometry import CacheGeometry
+    from learnsys.policies.cache.parrot.config import ParrotConfig
+    from learnsys.traces.trace import Trace
+
+BEST = "best"
+"""the recipe that chooses among all policies"""
 
 
 def train(
@@ -23,6 +32,7 @@ def train(
     smoke: bool = False,
     device: str = "cpu",
     threads: int = 1,
+    candidates: str = "",
     json: bool = False,
 ) -> int:
     """Train a cache policy to imitate Belady on a trace: 80 % to train, 10 % to choose by, 10 % to report.
@@ -33,7 +43,8 @@ def train(
     Args:
         trace: a trace file of any known format, or sample:NAME.
         out: the run folder, which then works as a policy (--policies parrot=FOLDER).
-        recipe: parrot, parrot_paper or parrot_code.
+        recipe: parrot, parrot_paper or parrot_code; or best, which trains a Parrot by the recipe parrot, runs it beside
+            tables and simple policies, and keeps what has the best validation hit rate (--policies best=FOLDER).
         capacity: bytes held, such as 2MiB.
         ways: lines in a set.
         line_size: bytes in a line.
@@ -44,6 +55,7 @@ def train(
         smoke: a run of seconds on the trace's beginning, which only shows that everything works.
         device: where the network computes, such as cpu or cuda.
         threads: of the network's arithmetic; another number can change the last digits.
+        candidates: with the recipe best: what to choose from, separated by commas, instead of everything there is.
         json: print the summary as JSON.
     """
     from learnsys.cli.console import print_json, print_table, progress_report
@@ -53,9 +65,10 @@ def train(
     from learnsys.settings import override
     from learnsys.traces import read_trace
 
-    if recipe not in RECIPES:
-        raise InputError(f"no recipe is called {recipe!r}", remedy=f"choose from {', '.join(RECIPES)}")
-    config = override(RECIPES[recipe](), set)
+    recipes = {**RECIPES, BEST: RECIPES["parrot"]}
+    if recipe not in recipes:
+        raise InputError(f"no recipe is called {recipe!r}", remedy=f"choose from {', '.join(recipes)}")
+    config = override(recipes[recipe](), set)
     if smoke:
         config = override(config, ("collect=20000", "training.steps=5", "loop.rounds=2", "batch=4"))
     if steps is not None:
@@ -69,19 +82,13 @@ def train(
         accesses = accesses[:100_000]
     if accesses.objects:
         raise InputError("holds objects, not addresses", file=trace, remedy="use a trace of a program's accesses")
-    with progress_report(f"training {recipe}") as report:
-        summary = train_parrot(
-            accesses,
-            config,
-            geometry,
-            out,
-            seed=seed,
-            device=device,
-            threads=threads,
-            minutes=minutes,
-            about={"recipe": recipe, "trace": trace},
-            report=report,
-        )
+    settings: dict[str, Any] = {"seed": seed, "device": device, "threads": threads, "minutes": minutes}
+    about = {"recipe": recipe, "trace": trace}
+    if recipe == BEST:
+        summary = _choose(accesses, config, geometry, out, candidates, settings, about)
+    else:
+        with progress_report(f"training {recipe}") as report:
+            summary = train_parrot(accesses, config, geometry, out, **settings, about=about, report=report)
     if json:
         print_json(summary)
     else:
@@ -90,6 +97,58 @@ def train(
             for name, part in summary.items()
             if name in ("validation", "test")
         ]
-        print_table(f"{recipe} on {trace}", ["part", "LRU", "hit rate", "Belady", "normalised"], rows)
-        print(f"trained policy: {out} (learnsys cache simulate --trace {trace} --policies lru,parrot={out},belady)")
+        if recipe == BEST:
+            found = summary["candidates"]
+            table = [[name, found[name]["hit_rate"], found[name]["normalised"]] for name in found]
+            place = list(found).index(summary["choice"])
+            print_table(f"candidates on {trace}, validation part", ["policy", "hit rate", "normalised"], table, place)
+        name = BEST if recipe == BEST else "parrot"
+        print_table(
+            f"{summary.get('choice', recipe)} on {trace}", ["part", "LRU", "hit rate", "Belady", "normalised"], rows
+        )
+        print(f"trained policy: {out} (learnsys cache simulate --trace {trace} --policies lru,{name}={out},belady)")
     return 0
+
+
+def _choose(
+    trace: Trace,
+    config: ParrotConfig,
+    geometry: CacheGeometry,
+    out: Path,
+    candidates: str,
+    settings: dict[str, Any],
+    about: dict[str, str],
+) -> dict[str, Any]:
+    """Train what has to be trained into `out`/parrot, and keep the best of all in `out`; the summary."""
+    from learnsys.cli.cache_jobs import split
+    from learnsys.cli.console import progress_bar, progress_report
+    from learnsys.policies.cache.parrot.policy import ParrotPolicy
+    from learnsys.policies.cache.parrot.task import Split, beside_bounds, bounds
+    from learnsys.policies.cache.parrot.training import train_parrot
+    from learnsys.policies.cache.picker import Picked, candidate_names, choose
+    from learnsys.runs import Run
+
+    names = split(candidates) or candidate_names()
+    parts = Split.of(trace, geometry)
+    content = {"policy": BEST, "cache": asdict(geometry), **settings, **about, "candidates": names}
+    run = Run(out, {**content, "model": None, "parrot": asdict(config)})
+    parrot = None
+    if any(name.endswith("parrot") for name in names):
+        with progress_report("training parrot") as report:
+            train_parrot(trace, config, geometry, out / "parrot", **settings, about=about, report=report)
+        parrot = ParrotPolicy.load(out / "parrot")
+    with progress_bar("simulating", len(names)) as advance:
+        seed = settings["seed"]
+        choice = choose(parts.whole, geometry, names, parrot=parrot, seed=seed, finished=lambda name: advance(1))
+    Picked.save(out, choice, parts.whole)
+    train, seen = len(parts.train), len(parts.seen)
+    validation, test = bounds(parts.seen, train, geometry), bounds(parts.whole, seen, geometry)
+    rows = {name: beside_bounds(rate, *validation) for name, rate in choice.hit_rates.items()}
+    summary = {
+        "choice": choice.name,
+        "candidates": dict(sorted(rows.items(), key=lambda row: -row[1]["hit_rate"])),
+        "validation": rows[choice.name],
+        "test": beside_bounds(float(choice.hits[seen:].mean()), *test),
+    }
+    run.finish(summary, {})
+    return summary

@@ -123,6 +123,12 @@ class Stepper:
         )
         return np.flatnonzero(waiting)
 
+    def skip(self, start: int) -> None:
+        """Leave out the accesses before `start`, as if the trace began there; the caches stay empty."""
+        for lane, end in enumerate(self.ends.tolist()):
+            first = int(self._position[lane])
+            self._position[lane] = first + np.searchsorted(self.order[first:end], start)
+
     def state(self) -> dict[str, NDArray[Any]]:
         """The cache and each lane's place in the trace, by name (the arrays themselves, not copies)."""
         return {"tags": self.tags, "touched": self.touched, "filled": self._filled, "position": self._position}

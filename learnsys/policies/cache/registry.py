@@ -54,6 +54,7 @@ GUARD = "guard:"
 LEARNED_POLICIES: dict[str, str] = {
     "learnsys_cache": "learnsys.policies.cache.learned.policy:LearnsysCache",
     "parrot": "learnsys.policies.cache.parrot.policy:ParrotPolicy",
+    "best": "learnsys.policies.cache.picker:Picked",
 }
 """name -> "module:Class" of policies that are trained into a run folder: a class method `load(folder)`, and
 `simulate(accesses, geometry, seed) -> hits`, uint8 (n,)."""

@@ -28,6 +28,10 @@ from learnsys.statistics import normalised_hit_rate
 from learnsys.traces.trace import Trace
 
 
+_FILL = 8
+"""accesses for each line of the cache that fill it with what the policy wants there"""
+
+
 @dataclass(frozen=True)
 class Split:
     """A trace cut by time: 80 % to train on, 10 % to choose by, 10 % to report."""
@@ -199,10 +203,17 @@ class ParrotTask:
         return (rows[counted].sum() / max(1, len(right)) if training.decisions_only else rows.mean()), accuracy
 
     def evaluate(self, number: int, report: Report) -> Mapping[str, Any]:
-        """Hit rate on the validation part; the policy has filled the cache itself, from the trace's beginning on."""
-        view = self._views[1]
+        """Hit rate on the validation part; the policy has filled the cache itself, from some way before it on.
+
+        That is, from twice the part's length or `_FILL` accesses for each line of the cache before it, whichever is
+        longer, or from the trace's beginning.
+        """
+        view, first = self._views[1], len(self.split.train)
+        lines = self.geometry.sets * self.geometry.ways
+        start = max(0, first - max(2 * (len(view.accesses) - first), _FILL * lines))
         stepper = Stepper(view.accesses, self.geometry.sets, self.geometry.ways, by_set=True)
-        self.policy.roll_out(view, stepper, 0, len(view.accesses), report=report)
+        stepper.skip(start)
+        self.policy.roll_out(view, stepper, start, len(view.accesses), report=report)
         rate = float(stepper.hits[len(self.split.train) :].mean())
         return {"reward": rate, **beside_bounds(rate, *self.bounds)}
 
