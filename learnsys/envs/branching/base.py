@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -58,7 +57,7 @@ class SolverEnv(gym.Env[Any, Any]):
     path_arguments: ClassVar[tuple[str, ...]] = ("instances",)
     """arguments that may be files; `learnsys.envs.register` makes them absolute"""
 
-    _transient: ClassVar[tuple[str, ...]] = ("_episode", "_kernel", "_nodes", "_variables", "_heuristic")
+    _transient: ClassVar[tuple[str, ...]] = ("_episode", "_model", "_kernel", "_nodes", "_variables", "_heuristic")
     """what belongs to the running model"""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -94,6 +93,7 @@ class SolverEnv(gym.Env[Any, Any]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"render_mode={render_mode!r} is not possible", remedy="choose 'ansi' or 'rgb_array'")
         self._episode: Episode | None = None
+        self._model: Any = None  # of the episode
         self._kernel: Any = None
         limits = {"totalnodes": node_limit, "time": time_limit, "memory": memory_limit}
         self.scip_params = {
@@ -117,7 +117,10 @@ class SolverEnv(gym.Env[Any, Any]):
         self.sizes = find_sizes(self.source.large, form, max_variables, max_rows, max_edges)
         self._mask = np.zeros(self._mask_shape(), np.int8)
         self._over = True
-        self._recording: tuple[Any, Any, list[Any]] | None = None
+        self._waiting = False
+        self._recording: tuple[Any, Any] | None = None
+        """state of the random generator and options of `reset`, to play the episode again with `_actions`"""
+        self._actions: list[Any] = []
         self._trail: list[dict[str, Any]] = []
         self._shape = Shaper(form, *self._example(), self.sizes, self._mask_shape())
         self.observation_space = self._shape.space
@@ -129,23 +132,25 @@ class SolverEnv(gym.Env[Any, Any]):
         """Include the plugin that asks for decisions, and return it."""
 
     @abstractmethod
-    def _look(self) -> None:
-        """A decision waits: find what is allowed (`_mask`)."""
+    def _look(self) -> dict[str, Any]:
+        """A decision waits: find what is allowed (`_mask`); the part of `info` that belongs to it."""
 
     @abstractmethod
-    def _answer(self, action: Any) -> tuple[dict[str, Any] | None, bool]:
-        """Claim the episode, act on the model; what the callback answers, and whether the action was a valid one."""
+    def _answer(self, action: Any) -> tuple[dict[str, Any] | None, Any, bool]:
+        """Claim the episode and act on the model.
 
-    def _decided(self, waiting: bool) -> dict[str, Any]:
-        """The part of `info` that belongs to the waiting decision (or to none)."""
+        Returns:
+            What the callback answers, the action as something that its owner cannot change (to be played again), and
+            whether it was a valid one.
+        """
+
+    def _nothing(self) -> dict[str, Any]:
+        """No decision waits: the part of `info` that says so."""
+        self._mask = np.zeros(self._mask_shape(), np.int8)
         return {"action_mask": self._mask.copy()}
 
     def _mask_shape(self) -> tuple[int, ...]:
         return (self.sizes.variables,)
-
-    def _keep(self, action: Any) -> Any:
-        """The action, as something that its owner cannot change, to be played again."""
-        return action if isinstance(action, int) else copy.copy(action)
 
     def _count(self) -> int:
         """How many things the waiting decision chooses among: rows of arrays that describe them."""
@@ -170,7 +175,7 @@ class SolverEnv(gym.Env[Any, Any]):
             raise InputError(f"reset has no option {unknown[0]!r}", remedy=f"options are {', '.join(OPTIONS)}")
         instance = (options or {}).get("instance")
         self._close_episode()
-        self._recording = (self.np_random.bit_generator.state, options, [])
+        self._recording, self._actions = (self.np_random.bit_generator.state, options), []
         skipped: list[str] = []
         self._trail = []
         while True:
@@ -192,15 +197,22 @@ class SolverEnv(gym.Env[Any, Any]):
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        episode = self._running()
-        if not episode.waiting:  # it ended before any decision
+        episode = self._episode
+        if self._over or episode is None:
+            raise gym.error.ResetNeeded("the episode is over; call reset()")
+        if not self._waiting:  # it ended before any decision
             return self._end_without_decision()
-        answer, valid = self._answer(action)
-        if self._recording is not None:
-            self._recording[2].append(self._keep(action))
+        answer, kept, valid = self._answer(action)
+        self._actions.append(kept)
         self._over = True  # unless all goes well
-        waiting = self._proceed(episode, answer)
-        return self._transition(waiting, valid)
+        observation, reward, info = self._observe(self._proceed(episode, answer))
+        if not valid:
+            info["invalid_action"] = True
+        if self._waiting:
+            self._over = False
+            return observation, reward, False, False, info
+        terminated = info["status"] in SOLVED
+        return observation, reward, terminated, not terminated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Allowed actions, bool; the form that sb3-contrib asks for."""
@@ -233,7 +245,7 @@ class SolverEnv(gym.Env[Any, Any]):
             for function in (self.reward_function, self.observation_function, self.information_function):
                 if function is not None:
                     function.before_reset(model)
-            self._episode = Episode(model, self._plug(model))
+            self._episode, self._model = Episode(model, self._plug(model)), model
         except BaseException:
             model.free()
             raise
@@ -253,19 +265,15 @@ class SolverEnv(gym.Env[Any, Any]):
         return False
 
     def _observe(self, waiting: bool) -> tuple[Any, float, dict[str, Any]]:
-        model = self._episode.model  # type: ignore[union-attr]
-        done = not waiting
+        model = self._model
+        self._waiting, done = waiting, not waiting
         reward = self.reward_function.extract(model, done)
-        if waiting:
-            self._look()
-        else:
-            self._mask = np.zeros(self._mask_shape(), np.int8)
+        info = self._look() if waiting else self._nothing()
         observation = None
         if waiting and self.observation_function is not None:
             observation = self.observation_function.extract(model, False)
         if self.render_mode == "rgb_array":
             self._trail.append(summary(model))
-        info = self._decided(waiting)
         if self.information_function is not None:
             found = self.information_function.extract(model, done)
             info.update(found if isinstance(found, dict) else {"information": found})
@@ -284,27 +292,15 @@ class SolverEnv(gym.Env[Any, Any]):
             final["status"] = "lpiterlimit"
         return final
 
-    def _running(self) -> Episode:
-        if self._over or self._episode is None:
-            raise gym.error.ResetNeeded("the episode is over; call reset()")
-        return self._episode
-
-    def _transition(self, waiting: bool, valid: bool = True) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        observation, reward, info = self._observe(waiting)
-        self._over = not waiting
-        if not valid:
-            info["invalid_action"] = True
-        terminated = not waiting and info["status"] in SOLVED
-        return observation, reward, terminated, not (waiting or terminated), info
-
     def _end_without_decision(self) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._over = True
-        info = {**self._decided(False), **self._final(self.model)}
+        info = {**self._nothing(), **self._final(self.model)}
         terminated = info["status"] in SOLVED
         return self._shape(None, self._mask), 0.0, terminated, not terminated, info
 
     def _close_episode(self) -> None:
-        episode, self._episode, self._over, self._recording = self._episode, None, True, None
+        episode, self._episode, self._model = self._episode, None, None
+        self._over, self._recording = True, None
         if episode is not None:
             episode.close()
 
@@ -341,7 +337,7 @@ class SolverEnv(gym.Env[Any, Any]):
         if self._recording is None or self._over:
             self._over, self._recording = True, None
             return
-        drawn, options, actions = self._recording
+        (drawn, options), actions = self._recording, self._actions
         now = self.np_random.bit_generator.state
         self.np_random.bit_generator.state = drawn
         self.reset(options=options)

@@ -43,6 +43,15 @@ def candidates(scip, pseudo):
     return indices
 
 
+@njit(["int64[::1](intp, boolean, int8[::1])"], cache=True, nogil=True)
+def candidates_and_mask(scip, pseudo, mask):
+    """The candidates; their places in `mask`, which has room for all variables, become 1."""
+    indices = candidates(scip, pseudo)
+    for index in indices:
+        mask[index] = 1
+    return indices
+
+
 @njit(["float64[::1](intp)"], cache=True, nogil=True)
 def pseudocost_scores(scip):
     out = np.zeros(2, np.intp)

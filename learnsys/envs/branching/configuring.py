@@ -84,12 +84,10 @@ class ConfiguringEnv(SolverEnv):
         super().__init__(instances, observation=observation, reward=reward, **arguments)
         self.action_space = spaces.MultiDiscrete([len(values) for values in self.parameters.values()])
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        episode = self._running()
-        set_parameters(episode.model, self._chosen(action))
-        self._over = True
-        episode.resume()
-        return self._transition(False)
+    def _answer(self, action: Any) -> tuple[dict[str, Any], Any, bool]:
+        chosen = self._chosen(action)
+        set_parameters(self.model, chosen)
+        return {}, chosen, True
 
     def _chosen(self, action: Any) -> Mapping[str, Any]:
         if isinstance(action, Mapping):
@@ -104,10 +102,11 @@ class ConfiguringEnv(SolverEnv):
         return _Silent()
 
     def _proceed(self, episode: Episode, answer: dict[str, Any] | None) -> bool:
-        return True  # the decision comes before SCIP starts
+        return answer is None or episode.resume(None)  # the decision comes before SCIP starts
 
     def _mask_shape(self) -> tuple[int, ...]:
         return (sum(len(values) for values in self.parameters.values()),)
 
-    def _look(self) -> None:
+    def _look(self) -> dict[str, Any]:
         self._mask = np.ones(self._mask_shape(), np.int8)
+        return {"action_mask": self._mask.copy()}

@@ -57,11 +57,26 @@ class Episode:
         plugin: asks for the decisions.
     """
 
-    __slots__ = ("__weakref__", "_core", "_finalizer")
+    __slots__ = ("__weakref__", "_core", "_finalizer", "claim", "resume")
+
+    claim: Callable[[], None]
+    """Declare that the model is about to be changed for the waiting decision.
+
+    Until `resume`, an exception (an interrupt between branching and resuming, say) leaves an episode that can only be
+    closed. Raises `SolverError` if no decision waits, or if another thread started the process.
+    """
+    resume: Callable[[dict[str, Any] | None], bool]
+    """Run until the next decision; True if there is one, False if the solving process has ended.
+
+    The argument is what the waiting callback returns to SCIP; None starts the process. Raises `SolverError` if SCIP
+    failed, the process has ended, or another thread started it, and whatever a callback of another plugin raised
+    (KeyboardInterrupt included).
+    """
 
     def __init__(self, model: Model, plugin: Any) -> None:
-        self._core = _Core(model, plugin)
-        self._finalizer = weakref.finalize(self, _Core.close, self._core)  # also runs at the interpreter's exit
+        self._core = core = _Core(model, plugin)
+        self._finalizer = weakref.finalize(self, _Core.close, core)  # also runs at the interpreter's exit
+        self.claim, self.resume = core.claim, core.resume  # not methods: a step is short enough to feel another call
 
     @property
     def model(self) -> Model:
@@ -78,29 +93,6 @@ class Episode:
     def waiting(self) -> bool:
         """Whether SCIP waits for a decision."""
         return self._core.waiting
-
-    def resume(self, answer: dict[str, Any] | None = None) -> bool:
-        """Run until the next decision; True if there is one, False if the solving process has ended.
-
-        Args:
-            answer: what the waiting callback returns to SCIP; None starts the process.
-
-        Raises:
-            SolverError: SCIP failed, the process has ended, or another thread started it.
-            Exception: whatever a callback of another plugin raised (KeyboardInterrupt included).
-        """
-        return self._core.resume(answer)
-
-    def claim(self) -> None:
-        """Declare that the model is about to be changed for the waiting decision.
-
-        Until `resume`, an exception (an interrupt between branching and resuming, say) leaves an episode that can
-        only be closed.
-
-        Raises:
-            SolverError: no decision waits, or another thread started the process.
-        """
-        self._core.claim()
 
     def release(self) -> None:
         """Take `claim` back: the decision waits again."""
@@ -158,6 +150,8 @@ class _Core:
         self.plugin = plugin
         self.thread = threading.get_ident()
         self.process: greenlet | None = greenlet(self.run)
+        self.caller: greenlet | None = None
+        """to whom the process switches"""
         self.waiting = False
         self.error: BaseException | None = None
         self.lost: list[Any] = []
@@ -182,15 +176,16 @@ class _Core:
             raise SolverError("the episode was started in another thread; call reset and step in the same thread")
         self.waiting = False
 
-    def resume(self, answer: dict[str, Any] | None) -> bool:
+    def resume(self, answer: dict[str, Any] | None = None) -> bool:
         process = self.process
         if process is None:
             raise SolverError("the episode has ended; call reset")
-        if threading.get_ident() != self.thread:
-            raise SolverError("the episode was started in another thread; call reset and step in the same thread")
         caller = getcurrent()
-        process.parent = caller
-        setattr(self.plugin, self.plugin.hook, caller.switch)
+        if caller is not self.caller:
+            if threading.get_ident() != self.thread:
+                raise SolverError("the episode was started in another thread; call reset and step in the same thread")
+            self.caller = process.parent = caller
+            setattr(self.plugin, self.plugin.hook, caller.switch)
         # What a callback of another plugin raises never reaches Python's caller: Cython reports it as "unraisable".
         report = sys.unraisablehook
         try:

@@ -123,47 +123,44 @@ class BranchingEnv(SolverEnv):
         model.includeBranchrule(rule, "learnsys", "asks the environment's user", 10_000_000, -1, 1.0)
         return rule
 
-    def _look(self) -> None:
-        model = self._episode.model  # type: ignore[union-attr]
-        if self._kernel is None:
-            found = candidates(model, self.pseudo_candidates)
-        else:
-            found = self._kernel.candidates(self._scip, self.pseudo_candidates)
-        self._candidates = found
-        n = model.getNVars()
-        if self.form != "direct":
+    def _look(self) -> dict[str, Any]:
+        n, direct = self._model.getNVars(), self.form == "direct"
+        if not direct:
             self._check_size(n)
             n = self.sizes.variables
         self._mask = mask = np.zeros(n, np.int8)
-        mask[found] = 1
+        if self._kernel is None:
+            self._candidates = candidates(self._model, self.pseudo_candidates)
+            mask[self._candidates] = 1
+        else:
+            self._candidates = self._kernel.candidates_and_mask(self._scip, self.pseudo_candidates, mask)
+        return {"action_mask": mask.copy(), "action_set": self._candidates} if direct else {"action_mask": mask.copy()}
 
-    def _decided(self, waiting: bool) -> dict[str, Any]:
-        if self.form != "direct":
-            return {"action_mask": self._mask.copy()}
-        if not waiting:
-            self._candidates = np.zeros(0, np.int64)
-        return {"action_mask": self._mask.copy(), "action_set": self._candidates}
+    def _nothing(self) -> dict[str, Any]:
+        self._candidates = np.zeros(0, np.int64)
+        info = super()._nothing()
+        return {**info, "action_set": self._candidates} if self.form == "direct" else info
 
-    def _answer(self, action: Any) -> tuple[dict[str, Any], bool]:
+    def _answer(self, action: Any) -> tuple[dict[str, Any], int | None, bool]:
         episode = self._episode
         assert episode is not None
         if action is None:
             episode.claim()
-            return DECLINED, True
+            return DECLINED, None, True
         try:
             index = operator.index(action)
-            valid = 0 <= index < len(self._mask) and self._mask[index] == 1
+            valid = 0 <= index < self._mask.size and self._mask.item(index)
         except TypeError:
-            valid = False
+            index, valid = -1, False
         if not valid and self.strict:
             raise InputError(
                 f"variable {action!r} is no candidate", remedy="choose one that info['action_mask'] allows"
             )
         episode.claim()
         if not valid:
-            return DECLINED, False
+            return DECLINED, index, False
         if self._kernel is None:
             branch(episode.model, index)
         elif self._kernel.branch(self._scip, index) != 1:
             raise SolverError(f"SCIP refuses to branch on variable {index}")
-        return BRANCHED, True
+        return BRANCHED, index, True

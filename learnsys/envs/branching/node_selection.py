@@ -133,19 +133,20 @@ class NodeSelectionEnv(SolverEnv):
     def _count(self) -> int:
         return len(self._nodes)
 
-    def _look(self) -> None:
+    def _look(self) -> dict[str, Any]:
         self._mask = np.zeros(self.sizes.variables, np.int8)
         self._mask[: len(self._nodes)] = 1
+        return {"action_mask": self._mask.copy()}
 
-    def _answer(self, action: Any) -> tuple[dict[str, Any], bool]:
+    def _answer(self, action: Any) -> tuple[dict[str, Any], int, bool]:
         episode = self._episode
         assert episode is not None
         try:
             index = 0 if action is None else operator.index(action)
             valid = 0 <= index < min(len(self._nodes), self.sizes.variables)
         except TypeError:
-            valid = False
+            index, valid = -1, False
         if not valid and self.strict:
             raise InputError(f"action {action!r} is no open node", remedy="choose one that info['action_mask'] allows")
         episode.claim()
-        return {"selnode": self._nodes[index if valid else 0]}, valid
+        return {"selnode": self._nodes[index if valid else 0]}, index, valid

@@ -108,8 +108,8 @@ class PrimalSearchEnv(SolverEnv):
         self._trials, self._result = 0, SCIP_RESULT.DIDNOTRUN
         return heuristic
 
-    def _look(self) -> None:
-        model = self.model
+    def _look(self) -> dict[str, Any]:
+        model = self._model
         n = model.getNVars()
         if self.form != "direct":
             self._check_size(n)
@@ -120,22 +120,25 @@ class PrimalSearchEnv(SolverEnv):
         mask[:, FREE] = 1
         mask[self._candidates] = 1
         self._mask = mask.reshape(-1)
+        return self._with_candidates({"action_mask": self._mask.copy()})
 
-    def _decided(self, waiting: bool) -> dict[str, Any]:
-        if not waiting:
-            self._candidates = np.zeros(0, np.int64)
-        info = {"action_mask": self._mask.copy()}
+    def _nothing(self) -> dict[str, Any]:
+        self._candidates = np.zeros(0, np.int64)
+        return self._with_candidates(super()._nothing())
+
+    def _with_candidates(self, info: dict[str, Any]) -> dict[str, Any]:
         return info if self.form != "direct" else {**info, "action_set": self._candidates}
 
     def _mask_shape(self) -> tuple[int, ...]:
         return (3 * self.sizes.variables,)
 
-    def _answer(self, action: Any) -> tuple[dict[str, Any] | None, bool]:
+    def _answer(self, action: Any) -> tuple[dict[str, Any] | None, Any, bool]:
         indices, values, valid = self._assignment(action)
-        self._tried = np.array(indices, np.int64), np.array(values, np.float64)
+        tried = np.array(indices, np.int64), np.array(values, np.float64)
         if not valid and self.strict:
             raise InputError("the action fixes variables that cannot be fixed", remedy="see info['action_mask']")
-        episode = self._running()
+        episode = self._episode
+        assert episode is not None
         episode.claim()
         if len(indices) and self._try(episode.model, indices, values):
             self._result = SCIP_RESULT.FOUNDSOL
@@ -144,13 +147,10 @@ class PrimalSearchEnv(SolverEnv):
         self._trials += 1
         if self._trials != self.trials_per_node and not _out_of_time(episode.model):
             episode.release()
-            return None, valid
+            return None, tried, valid
         answer = {"result": self._result}
         self._trials, self._result = 0, SCIP_RESULT.DIDNOTRUN
-        return answer, valid
-
-    def _keep(self, action: Any) -> Any:
-        return self._tried
+        return answer, tried, valid
 
     def _proceed(self, episode: Episode, answer: dict[str, Any] | None) -> bool:
         return episode.waiting or super()._proceed(episode, answer)

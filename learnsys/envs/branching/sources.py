@@ -138,9 +138,9 @@ def make_source(instances: Any) -> Source:
         if instances.partition(":")[0] in FAMILIES:
             return Generated(parse_family(instances).generate, instances)
     if isinstance(instances, (str, os.PathLike)):
-        return Files(_find_files(Path(instances)))
+        return Files(find_files(Path(instances)))
     if isinstance(instances, Sequence) and instances and all(isinstance(one, (str, os.PathLike)) for one in instances):
-        return Files([path for one in instances for path in _find_files(Path(one))])
+        return Files([path for one in instances for path in find_files(Path(one))])
     if hasattr(instances, "generate"):
         return Generated(instances.generate, type(instances).__name__)
     if callable(instances):
@@ -164,7 +164,7 @@ def draw_explicit(instance: Any, files: Files) -> tuple[str, Model]:
     raise InputError(f"{instance!r} is no instance", remedy="give a file or a pyscipopt Model")
 
 
-def _find_files(path: Path) -> list[Path]:
+def find_files(path: Path) -> list[Path]:
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.name.lower().endswith(FORMATS) and file.is_file())
         if not files:

@@ -48,7 +48,8 @@ class DualTaskScore(RewardFunction):
     Args:
         limit: seconds, or nodes with that clock.
         bounds: from the model in stage PROBLEM to the initial primal and dual bound.
-        clock: "wall", or "nodes", which makes the score a function of the seed.
+        clock: "wall", "cpu", or "nodes", which makes the score a function of the seed. SCIP must count the same
+            seconds (its parameter timing/clocktype: 1 is CPU, 2 is wall).
     """
 
     def __init__(
@@ -57,8 +58,8 @@ class DualTaskScore(RewardFunction):
         bounds: Callable[[Model], tuple[float, float]] = bounds_beside,
         clock: str = "wall",
     ) -> None:
-        if clock not in ("wall", "nodes") or not limit > 0:
-            raise InputError(f"a limit of {limit} {clock} is not possible", remedy="give seconds (wall) or nodes")
+        if clock not in ("wall", "cpu", "nodes") or not limit > 0:
+            raise InputError(f"a limit of {limit} {clock} is not possible", remedy="give seconds (wall, cpu) or nodes")
         self.limit, self.bounds, self.clock = limit, bounds, clock
         self._samplers: list[Sampler] = []
         self._deadline: float | None = None
@@ -99,13 +100,13 @@ class DualTaskScore(RewardFunction):
 
     def _now(self, model: Model) -> float:
         """What SCIP compares with its limit."""
-        return model.getSolvingTime() if self.clock == "wall" else model.getNTotalNodes()
+        return model.getNTotalNodes() if self.clock == "nodes" else model.getSolvingTime()
 
     def _set_limit(self, model: Model) -> None:
-        if self.clock == "wall":
-            model.setParam("limits/time", self._deadline)
-        else:
+        if self.clock == "nodes":
             model.setParam("limits/totalnodes", int(self._deadline or 0))
+        else:
+            model.setParam("limits/time", self._deadline)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_samplers": []}
@@ -121,5 +122,5 @@ def dual_task(
     return {
         "pseudo_candidates": True,
         "reward": DualTaskScore(limit, bounds, clock),
-        "scip_params": {**DUAL_TASK_PARAMETERS, "timing/clocktype": 2},
+        "scip_params": {**DUAL_TASK_PARAMETERS, "timing/clocktype": 1 if clock == "cpu" else 2},
     }
