@@ -1,0 +1,100 @@
+"""The comparator's configuration, and the named recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from learnsys.errors import InputError
+from learnsys.imitation import LoopConfig, Schedule
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network. The defaults are the paper's."""
+
+    width: int = 32
+    """D: features of each of the three parts of a layer"""
+    layers: int = 3
+    """GEM layers, the first of which sees degrees only"""
+    dense: int = 4
+    """dense layers of the read-out"""
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.layers < 2 or self.dense < 2:
+            raise InputError("width must be at least 1, layers and dense at least 2")
+        if self.width % 8:
+            raise InputError(f"a width of {self.width} is not a multiple of 8")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Self-training: what a round collects, how it is labelled, how the network is fitted."""
+
+    problem: Literal["independent_set", "vertex_cover"] = "independent_set"
+    """which recursion the comparator decides"""
+    roots: int = 40
+    """graphs of the training set rolled out in each round; they continue where the last round stopped"""
+    kept: int = 17
+    """graphs kept of each roll-out, in the order in which it meets them"""
+    roll_outs: int = 5
+    """roll-outs that estimate the value of a kept graph; the best counts"""
+    mixed: bool = False
+    """let greedy min-degree compete with those roll-outs"""
+    pairs: int = 128
+    """pairs of kept graphs of one root, the first in lexicographic order"""
+    sample: int = 5120
+    """pairs drawn in each epoch from the rounds kept"""
+    epochs: int = 120
+    """passes over such a sample in each round"""
+    batch: int = 32
+    """pairs in an optimiser step"""
+    learning_rate: float = 1e-3
+    """Adam's"""
+    double_softmax: bool = True
+    """take the cross-entropy of probabilities instead of logits, as the published code does"""
+
+    def __post_init__(self) -> None:
+        if min(self.roots, self.roll_outs, self.pairs, self.sample, self.epochs, self.batch) < 1 or self.kept < 2:
+            raise InputError("roots, roll_outs, pairs, sample, epochs and batch must be positive, kept at least 2")
+        if self.batch > self.sample:
+            raise InputError(
+                f"a batch of {self.batch} pairs is more than the sample of {self.sample}", remedy="lower batch"
+            )
+        if self.mixed and self.problem == "vertex_cover":
+            raise InputError("mixed roll-outs are for independent sets", remedy="leave mixed out")
+
+
+@dataclass(frozen=True)
+class ComparatorConfig:
+    """All that decides a training run but the graphs and the seed."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(rounds=9, schedule=Schedule.constant(0.0), keep=3))
+
+
+def comparator() -> ComparatorConfig:
+    """The paper: three passes over 100 graphs, 40 roots a round."""
+    return ComparatorConfig()
+
+
+def comparator_mixed() -> ComparatorConfig:
+    """The paper's mixed roll-outs: greedy min-degree competes with the comparator when graphs are labelled."""
+    config = comparator()
+    return replace(config, training=replace(config.training, mixed=True))
+
+
+def comparator_cover() -> ComparatorConfig:
+    """Minimum vertex cover: the recursion that grows pendant vertices until the graph is a matching."""
+    config = comparator()
+    return replace(config, training=replace(config.training, problem="vertex_cover"))
+
+
+RECIPES: dict[str, Callable[[], ComparatorConfig]] = {
+    "comparator": comparator,
+    "comparator_mixed": comparator_mixed,
+    "comparator_cover": comparator_cover,
+}
+"""The named configurations of the comparator in `learnsys mis train --recipe`."""

@@ -1,0 +1,333 @@
+"""The comparator's layers, fused: CSR in place of the dense adjacency, forward and backward.
+
+Graphs are stacked: one CSR over the rows of all of them. A row stands for one vertex, or for many that no layer can
+tell apart (all isolated vertices of a graph; all vertices of its isolated edges, whose one neighbour is then the row
+itself), and counts with its weight in sums over the vertices.
+
+The first layer sees X = 0 and yields a function of a vertex's degree and the graph's size. It is computed once for
+each degree met in a graph (a class), and so is the product with the next layer's matrix.
+
+Letters: R rows, C classes, G graphs, D width. The parts of a layer stand in the order S, F, A; "pre" is a layer's sum
+before GELU and LayerNorm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from learnsys.graphs.lanes import load, splat, store
+
+_FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz", "nnan"}, "error_model": "numpy"}
+"""Without Python's error model no division has a branch, and loops become vector instructions."""
+_CLAMP = np.float32(5.4)
+# erf(x / sqrt 2) = x P(x^2) / Q(x^2) within 5e-7 for |x| <= 5.4, in float32; fitted by reweighted least squares
+_P0, _P1, _P2, _P3, _P4 = (np.float32(c) for c in (0.79788345, 0.10979294, 0.0118121505, 7.4612285e-4, 1.3523879e-5))
+_Q1, _Q2, _Q3, _Q4, _Q5 = (np.float32(c) for c in (0.30426267, 0.040531196, 3.04642e-3, 1.3386528e-4, 5.633299e-7))
+_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+_DENSITY = np.float32(0.3989422804)
+_LIMIT = np.float32(16)
+_EPS = np.float32(1e-5)
+
+
+@njit(["float32(float32)"], cache=True, inline="always", **_FAST)
+def _normal_cdf(x):
+    y = x if x < _CLAMP else _CLAMP
+    y = y if y > -_CLAMP else -_CLAMP
+    u = y * y
+    p = (((_P4 * u + _P3) * u + _P2) * u + _P1) * u + _P0
+    q = ((((_Q5 * u + _Q4) * u + _Q3) * u + _Q2) * u + _Q1) * u + _ONE
+    return _HALF + _HALF * y * p / q
+
+
+@njit(["float32(float32)"], cache=True, inline="always", **_FAST)
+def _normal_density(x):
+    y = x * x * _HALF
+    y = (y if y < _LIMIT else _LIMIT) * np.float32(1 / 32)
+    e = _ONE - y * (_ONE - y * (_HALF - y * (np.float32(1 / 6) - y * (np.float32(1 / 24) - y * np.float32(1 / 120)))))
+    e *= e
+    e *= e
+    e *= e
+    e *= e
+    return e * e * _DENSITY
+
+
+@njit(["void(float32[::1], float32[::1], float32[::1], float32[::1])"], cache=True, **_FAST)
+def activate(pre, gain, shift, out):
+    """out = LayerNorm(GELU(pre)) of one row."""
+    size = pre.size
+    count = np.float32(size)
+    for k in range(size):
+        out[k] = pre[k] * _normal_cdf(pre[k])
+    total = np.float32(0)
+    for k in range(size):
+        total += out[k]
+    mean = total / count
+    squares = np.float32(0)
+    for k in range(size):
+        squares += (out[k] - mean) * (out[k] - mean)
+    scale = _ONE / np.sqrt(squares / count + _EPS)
+    for k in range(size):
+        out[k] = (out[k] - mean) * scale * gain[k] + shift[k]
+
+
+@njit(["void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1])"], cache=True, **_FAST)
+def activate_backward(pre, gain, grad, grad_gain, grad_shift, value):
+    """From d/d out to d/d pre of one row, in place in `grad`; adds to the gradients of gain and shift.
+
+    `value` is room for a row.
+    """
+    size = pre.size
+    count = np.float32(size)
+    total = np.float32(0)
+    for k in range(size):
+        value[k] = pre[k] * _normal_cdf(pre[k])
+        total += value[k]
+    mean = total / count
+    squares = np.float32(0)
+    for k in range(size):
+        squares += (value[k] - mean) * (value[k] - mean)
+    scale = _ONE / np.sqrt(squares / count + _EPS)
+    for k in range(size):
+        value[k] = (value[k] - mean) * scale
+    for k in range(size):
+        grad_gain[k] += grad[k] * value[k]
+    for k in range(size):
+        grad_shift[k] += grad[k]
+    along, across = np.float32(0), np.float32(0)
+    for k in range(size):
+        grad[k] *= gain[k]
+        along += grad[k]
+        across += grad[k] * value[k]
+    along /= count
+    across /= count
+    for k in range(size):
+        grad[k] = (grad[k] - along - value[k] * across) * scale
+    for k in range(size):
+        grad[k] *= _normal_cdf(pre[k]) + pre[k] * _normal_density(pre[k])
+
+
+@njit(["int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1])"], cache=True)
+def classify(ptr, graph_rows, row_class, class_degree, class_graph):
+    """Number the degrees met in each graph; the classes' degrees and graphs. How many classes there are."""
+    classes = 0
+    seen = np.full(1, -1, np.int32)
+    for g in range(graph_rows.size - 1):
+        largest = 0
+        for r in range(graph_rows[g], graph_rows[g + 1]):
+            largest = max(largest, ptr[r + 1] - ptr[r])
+        if seen.size <= largest:
+            seen = np.full(2 * largest + 2, -1, np.int32)
+        start = classes
+        for r in range(graph_rows[g], graph_rows[g + 1]):
+            degree = ptr[r + 1] - ptr[r]
+            if seen[degree] < 0:
+                seen[degree] = classes
+                class_degree[classes] = degree
+                class_graph[classes] = g
+                classes += 1
+            row_class[r] = seen[degree]
+        for c in range(start, classes):
+            seen[class_degree[c]] = -1
+    return classes
+
+
+@njit(["void(int32[::1], int32[::1], int64, int64[::1], float32[::1], float32[:, ::1])"], cache=True)
+def first_layer(class_degree, class_graph, classes, size, bias, pre):
+    """The first layer's sums of each class: with X = 0 only the biases are left, (C, 3 D)."""
+    width = bias.size // 3
+    for c in range(classes):
+        degree = np.float32(class_degree[c])
+        others = np.float32(size[class_graph[c]] - class_degree[c])
+        for k in range(width):
+            pre[c, k] = bias[k]
+            pre[c, width + k] = (degree + _ONE) * bias[width + k]
+            pre[c, 2 * width + k] = others * bias[2 * width + k]
+
+
+def _neighbour_sums(width: int) -> Any:
+    @njit(
+        ["void(float32[:, ::1], int32[::1], int32[::1], int32[::1], int64, int64, int64, float32[:, ::1])"],
+        cache=True,
+        nogil=True,
+    )
+    def kernel(table, row_class, ptr, idx, rows, begin, end, out):
+        for column in range(begin, end, width):
+            for r in range(rows):
+                total = splat(_ZERO, width)
+                for e in range(np.uint64(ptr[r]), np.uint64(ptr[r + 1])):
+                    total = total + load(table, row_class[idx[e]], column, width)
+                store(out, r, column, total)
+
+    return kernel
+
+
+_sums_by_64, _sums_by_16 = _neighbour_sums(64), _neighbour_sums(16)
+
+
+@njit(["void(float32[:, ::1], int32[::1], int32[::1], int32[::1], int64, float32[:, ::1])"], cache=True, nogil=True)
+def sum_neighbours(table, row_class, ptr, idx, rows, out):
+    """The parts F and A of the neighbours' rows of a table (C, 3 D), summed: into the same parts of `out`, (R, 3 D)."""
+    begin, end = table.shape[1] // 3, table.shape[1]
+    middle = begin + (end - begin) // 64 * 64
+    _sums_by_64(table, row_class, ptr, idx, rows, begin, middle, out)
+    _sums_by_16(table, row_class, ptr, idx, rows, middle, end, out)
+
+
+@njit(
+    ["void(float32[:, ::1], int32[::1], int32[::1], int32[::1], int32[::1], float32[::1], float32[:, ::1])"],
+    cache=True,
+    **_FAST,
+)
+def aggregate(product, row_class, ptr, idx, graph_rows, weight, pre):
+    """A layer's sums from the products [S X ; F X ; W X] of the classes (C, 3 D): (R, 3 D)."""
+    inner = product.shape[1]
+    width = inner // 3
+    pooled = np.empty(width, np.float32)
+    sum_neighbours(product, row_class, ptr, idx, graph_rows[-1], pre)
+    for g in range(graph_rows.size - 1):
+        pooled[:] = 0
+        for r in range(graph_rows[g], graph_rows[g + 1]):
+            own = product[row_class[r]]
+            for k in range(width):
+                pooled[k] += weight[r] * own[2 * width + k]
+        for r in range(graph_rows[g], graph_rows[g + 1]):
+            own, out = product[row_class[r]], pre[r]
+            for k in range(width):
+                out[k] = own[k]
+                out[width + k] += own[width + k]
+                out[2 * width + k] = pooled[k] - out[2 * width + k]
+
+
+@njit(
+    [
+        "void(float32[:, ::1], int32[::1], int32[::1], int32[::1], int32[::1], float32[::1], float32[:, ::1],"
+        "float32[:, ::1])"
+    ],
+    cache=True,
+    **_FAST,
+)
+def aggregate_backward(grad, row_class, ptr, idx, graph_rows, weight, near, grad_product):
+    """Adds d/d product (C, 3 D), from d/d pre (R, 3 D). The adjacency is symmetric, so the sums run as forward.
+
+    `near` is room for (R, 3 D).
+    """
+    inner = grad.shape[1]
+    width = inner // 3
+    pooled = np.empty(width, np.float32)
+    sum_neighbours(grad, np.arange(grad.shape[0]).astype(np.int32), ptr, idx, graph_rows[-1], near)
+    for g in range(graph_rows.size - 1):
+        pooled[:] = 0
+        for r in range(graph_rows[g], graph_rows[g + 1]):
+            for k in range(width):
+                pooled[k] += grad[r, 2 * width + k]
+        for r in range(graph_rows[g], graph_rows[g + 1]):
+            own, out = grad[r], grad_product[row_class[r]]
+            for k in range(width):
+                out[k] += own[k]
+                out[width + k] += own[width + k] + near[r, width + k]
+                out[2 * width + k] += weight[r] * pooled[k] - near[r, 2 * width + k]
+
+
+@njit(
+    [
+        "void(int32[::1], int32[::1], int32[::1], float32[::1], int64[::1], float32[:, :, ::1], float32[:, ::1],"
+        "float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], int32[::1],"
+        "int32[:, ::1])"
+    ],
+    cache=True,
+    nogil=True,
+)
+def embed(ptr, idx, graph_rows, weight, size, matrix, bias, gain, shift, x, pre, product, row_class, table):
+    """The rows' features after the last layer, in `x`.
+
+    Args:
+        ptr, idx, graph_rows: the stack, int32 (R + 1), (E,), (G + 1).
+        weight: vertices that each row stands for, (R,).
+        size: vertices of each graph, isolated ones included, (G,).
+        matrix: of the layers after the first, transposed, (K - 1, 3 D, 3 D).
+        bias, gain, shift: of each layer, (K, 3 D).
+        x, pre, product: room for (R, 3 D) each.
+        row_class, table: room for (R,) and (2, R).
+    """
+    rows = graph_rows[-1]
+    classes = classify(ptr, graph_rows, row_class, table[0], table[1])
+    first_layer(table[0], table[1], classes, size, bias[0], pre)
+    for c in range(classes):
+        activate(pre[c], gain[0], shift[0], x[c])
+    count = classes
+    for layer in range(1, bias.shape[0]):
+        np.dot(x[:count], matrix[layer - 1], product[:count])
+        for c in range(count):
+            for k in range(bias.shape[1]):
+                product[c, k] += bias[layer, k]
+        if layer == 2:
+            for r in range(rows):
+                row_class[r] = r
+        aggregate(product, row_class, ptr, idx, graph_rows, weight, pre)
+        for r in range(rows):
+            activate(pre[r], gain[layer], shift[layer], x[r])
+        count = rows
+
+
+@njit(["void(float32[:, ::1], int32[::1], float32[::1], int64[::1], float32[:, ::1])"], cache=True, **_FAST)
+def pool(x, graph_rows, weight, size, out):
+    """The mean over each graph's vertices, (G, 3 D)."""
+    for g in range(graph_rows.size - 1):
+        out[g] = 0
+        for r in range(graph_rows[g], graph_rows[g + 1]):
+            for k in range(out.shape[1]):
+                out[g, k] += weight[r] * x[r, k]
+        for k in range(out.shape[1]):
+            out[g, k] /= size[g]
+
+
+@njit(
+    [
+        "float32(float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
+        "float32[::1], float32)"
+    ],
+    cache=True,
+    **_FAST,
+)
+def read_out(pooled, first, dense, bias, gain, shift, last, last_bias):
+    """A graph's logit from the mean of its vertices' features.
+
+    Args:
+        first, dense: matrices of the first dense layer and of the middle ones, transposed, (3 D, D), (Q - 2, D, D).
+        bias, gain, shift: of all but the last layer and of their LayerNorms, (Q - 1, D).
+        last, last_bias: of the last layer, which sees the last and the first output, (2 D,).
+    """
+    width = bias.shape[1]
+    skip = np.empty(width, np.float32)
+    h = np.empty(width, np.float32)
+    z = np.empty(width, np.float32)
+    for layer in range(bias.shape[0]):
+        z[:] = bias[layer]
+        if layer == 0:
+            for i in range(pooled.size):
+                for k in range(width):
+                    z[k] += pooled[i] * first[i, k]
+        else:
+            for i in range(width):
+                for k in range(width):
+                    z[k] += h[i] * dense[layer - 1, i, k]
+        total = np.float32(0)
+        for k in range(width):
+            z[k] = max(z[k], np.float32(0))
+            total += z[k]
+        mean = total / np.float32(width)
+        squares = np.float32(0)
+        for k in range(width):
+            squares += (z[k] - mean) * (z[k] - mean)
+        scale = _ONE / np.sqrt(squares / np.float32(width) + _EPS)
+        for k in range(width):
+            h[k] = (z[k] - mean) * scale * gain[layer, k] + shift[layer, k]
+        if layer == 0:
+            skip[:] = h
+    logit = last_bias
+    for k in range(width):
+        logit += h[k] * last[k] + skip[k] * last[width + k]
+    return logit

@@ -1,0 +1,115 @@
+"""The trained comparator as a policy: the best of some roll-outs of its recursion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learnsys.errors import InputError
+from learnsys.files import write_json
+from learnsys.graphs import Graph, batch_graphs
+from learnsys.imitation import Arrays, load_arrays, save_arrays
+from learnsys.policies.independent_set.base import Clock, Found, IndependentSetPolicy
+from learnsys.policies.independent_set.comparator.config import ModelConfig
+from learnsys.policies.independent_set.comparator.model import ComparatorModel
+from learnsys.policies.independent_set.comparator.rollout import RollOuts, run_recursions
+from learnsys.policies.independent_set.comparator.weights import Weights
+from learnsys.runs import read_json
+
+Problem = Literal["independent_set", "vertex_cover"]
+
+
+class ComparatorPolicy(IndependentSetPolicy):
+    """Roll-outs of the recursion that the network decides; an iteration is one of them, and the largest set counts.
+
+    Args:
+        config: the network's configuration.
+        problem: the recursion it was trained for. With vertex covers, the set is the complement of the cover.
+        roll_outs: how many there are where no limit is given.
+    """
+
+    name: ClassVar[str] = "comparator"
+    learned: ClassVar[bool] = True
+
+    def __init__(self, config: ModelConfig, problem: Problem = "independent_set", roll_outs: int = 5) -> None:
+        self.config, self.problem, self.roll_outs = config, problem, roll_outs
+        self.model = ComparatorModel(config)
+
+    @property
+    def cover(self) -> bool:
+        return self.problem == "vertex_cover"
+
+    def search(self, graph: Graph, clock: Clock, seed: int) -> Found:
+        batch, weights = batch_graphs([graph]), Weights.of(self.model)
+        limits, best = clock.limits, None
+        number = 0
+        while best is None or not clock.over:
+            result = run_recursions(batch, weights, [0], stream_seeds(seed, [number]), cover=self.cover)
+            found = result.set(0)
+            if best is None or found.size > best.size:
+                best = found
+                clock.improved(found.size)
+            number += 1
+            clock.iterations += 1
+            if limits.iterations is None and limits.seconds == np.inf and number >= self.roll_outs:
+                break
+        return Found(best)
+
+    def roll_out(self, graphs: Sequence[Graph], seed: int = 0) -> RollOuts:
+        """One roll-out of each graph."""
+        seeds = stream_seeds(seed, range(len(graphs)))
+        return run_recursions(
+            batch_graphs(graphs), Weights.of(self.model), np.arange(len(graphs)), seeds, cover=self.cover
+        )
+
+    def weights(self) -> Arrays:
+        """The network's parameters by name."""
+        return {name: tensor.numpy(force=True) for name, tensor in self.model.state_dict().items()}
+
+    def load_weights(self, weights: Arrays) -> None:
+        """Put parameters into the network.
+
+        Raises:
+            ValueError: names or shapes are not this network's.
+        """
+        try:
+            self.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        except RuntimeError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write `model.safetensors` and, unless a run has put its own, `config.json`."""
+        folder = Path(folder)
+        save_arrays(folder / "model.safetensors", self.weights())
+        if not (folder / "config.json").exists():
+            content = {"policy": self.name, "model": asdict(self.config), "training": {"problem": self.problem}}
+            write_json(folder / "config.json", content)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> ComparatorPolicy:
+        """The policy saved in `folder`.
+
+        Raises:
+            InputError: a file is missing, damaged or another policy's.
+        """
+        folder = Path(folder)
+        about: Any = read_json(folder / "config.json")
+        arrays, _ = load_arrays(folder / "model.safetensors")
+        try:
+            policy = cls(ModelConfig(**about["model"]), about["training"]["problem"])
+            policy.load_weights(arrays)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # the last: sizes beyond the memory
+            raise InputError(f"holds no comparator ({error})", file=folder, remedy="train one there") from None
+        return policy
+
+
+def stream_seeds(seed: int, numbers: Sequence[int] | range) -> NDArray[np.uint64]:
+    """The seeds of streams `numbers` that belong to `seed`."""
+    return np.array([np.random.SeedSequence([seed, n]).generate_state(1, np.uint64)[0] for n in numbers], np.uint64)
