@@ -199,3 +199,33 @@ def test_killed_and_run_again_it_ends_the_same(tmp_path, trace):
     assert main(arguments) == 0
     for name in ("summary.json", "metrics.jsonl", "model.safetensors"):
         assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_parts_left_out_by_one_flag_each(tmp_path, trace, capsys):
+    flags = {
+        "--no-ranking-loss": (("training", "losses"), ["log_likelihood", "reuse_dist"]),
+        "--no-reuse-loss": (("training", "losses"), ["ndcg"]),
+        "--no-dagger": (("loop", "schedule"), {"first": 1.0, "last": 1.0, "rounds": 1}),
+        "--embedder=byte": (("model", "pc_embedder"), "byte"),
+        "--history=50": (("training", "sequence"), 90),
+    }
+    for flag, ((group, name), value) in flags.items():
+        out = tmp_path / flag
+        tiny = ["--set", "training.steps=1", "loop.rounds=1", "collect=2000"]
+        fixed = ["--trace", str(trace), "--out", str(out), "--capacity", "4096", "--ways", "4"]
+        assert main(["cache", "train", "--recipe", "parrot_brief", flag, *fixed, *tiny]) == 0
+        assert read_json(out / "config.json")[group][name] == value
+    assert main(["cache", "train", "--no-reuse-loss", *fixed]) == 2  # the default recipe evicts by it
+    assert "reuse" in capsys.readouterr().err
+
+
+def test_ablations(tmp_path, trace, capsys):
+    fixed = ["--traces", str(trace), "--out", str(tmp_path), "--capacity", "4096", "--ways", "4", "--seeds", "2"]
+    tiny = ["--set", "training.steps=2", "loop.rounds=1", "collect=2000"]
+    assert main(["cache", "ablate", *fixed, "--variants", "full,no DAgger", "--accesses", "8000", *tiny, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {name: len(rows["loop"]["test"]) for name, rows in found.items()} == {"full": 2, "no DAgger": 2}
+    run = read_json(tmp_path / "loop" / "no-DAgger" / "seed-1" / "summary.json")
+    assert run["test"]["normalised"] == found["no DAgger"]["loop"]["test"][1]
+    assert main(["cache", "ablate", *fixed, "--variants", "full,no love"]) == 2
+    assert "choose from full" in capsys.readouterr().err

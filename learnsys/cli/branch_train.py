@@ -1,8 +1,11 @@
-"""`learnsys branch train`: fit a network to collected samples."""
+"""`learnsys branch train | kida`: fit networks to samples, collected before or on the way."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from learnsys.errors import InputError
 
@@ -61,4 +64,64 @@ def train(
     chance = summary["by_chance"]
     print(f"acc@1 on the test samples: random {chance['random']:.3f}, pseudocosts {chance['pseudocost']:.3f}")
     print(f"trained policy: {out} (learnsys branch solve MODEL --policy relpscost,{out})")
+    return 0
+
+
+def kida(
+    instances: Annotated[str, tyro.conf.Positional],
+    *,
+    out: Path,
+    rounds: int = 10,
+    full_every: int = 2,
+    samples: int = 1_000,
+    seed: int = 0,
+    set: tuple[str, ...] = (),
+    workers: int = 1,
+    smoke: bool = False,
+    json: bool = False,
+) -> int:
+    """Train a network for the dual task of ML4CO by KIDA: collect with the last network, fit anew, average the best.
+
+    The same command goes on where a killed run stopped, and ends with the same result.
+
+    Args:
+        instances: a family, with a preset or parameters, such as item_placement:small.
+        out: the run folder, which holds the samples, too, and then works as a policy (--policy OUT).
+        rounds: of collecting and fitting.
+        full_every: rounds from one full-length training, and evaluation, to the next.
+        samples: collected in each round for training; a fifth of them more for validation.
+        seed: decides everything random.
+        set: settings to change, such as node_limit=500 epochs=5 width=32 learning_rate=0.003.
+        workers: processes that collect and evaluate; -1 is one for each core.
+        smoke: a run of seconds, which only shows that everything works.
+        json: print the summary as JSON.
+    """
+    from learnsys.cli.console import print_json, print_table, progress_report
+    from learnsys.policies.branching.gcnn.kida import KidaConfig, train_kida
+    from learnsys.settings import override
+
+    valid = max(1, samples // 5)
+    config = override(KidaConfig(rounds=rounds, full_every=full_every, samples=samples, valid=valid), set)
+    if smoke:
+        tiny = ("rounds=2", "full_every=1", "samples=6", "valid=2", "node_limit=40", "epochs=1", "full_epochs=2")
+        config = override(config, (*tiny, "instances=2", "limit=20", "epoch=16", "probability=0.3"))
+    with progress_report("kida") as report:
+        summary = train_kida(instances, config, out, seed=seed, workers=workers, report=report)
+    if json:
+        print_json(summary)
+        return 0
+    rows = [
+        [
+            "mean of rounds " + ", ".join(str(each + 1) for each in found["of_rounds"])
+            if "averaged" in found
+            else f"round {found['round'] + 1}",
+            found["reward"],
+            found["on_policy_acc@1"],
+            found["on_policy_loss"],
+        ]
+        for found in summary["evaluated"]
+    ]
+    best = summary["evaluated"].index(summary["best"])
+    print_table(f"KIDA on {instances}", ["network", "reward", "acc@1 on the last roll-outs", "loss there"], rows, best)
+    print(f"trained policy: {out} (learnsys branch evaluate --instances {instances} --policies relpscost,gcnn={out})")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from learnsys.errors import InputError
 
@@ -28,6 +28,11 @@ def train(
     seed: int = 0,
     steps: int | None = None,
     minutes: float | None = None,
+    embedder: Literal["vocabulary", "byte"] | None = None,
+    ranking_loss: bool = True,
+    reuse_loss: bool = True,
+    dagger: bool = True,
+    history: int | None = None,
     set: tuple[str, ...] = (),
     smoke: bool = False,
     device: str = "cpu",
@@ -43,14 +48,20 @@ def train(
     Args:
         trace: a trace file of any known format, or sample:NAME.
         out: the run folder, which then works as a policy (--policies parrot=FOLDER).
-        recipe: parrot, parrot_paper or parrot_code; or best, which trains a Parrot by the recipe parrot, runs it beside
-            tables and simple policies, and keeps what has the best validation hit rate (--policies best=FOLDER).
+        recipe: parrot, parrot_paper, parrot_code or parrot_brief; or best, which trains a Parrot by the recipe parrot,
+            runs it beside tables and simple policies, and keeps what has the best validation hit rate (it then works
+            as --policies best=FOLDER).
         capacity: bytes held, such as 2MiB.
         ways: lines in a set.
         line_size: bytes in a line.
         seed: decides everything random.
         steps: optimiser steps in all, instead of the recipe's.
         minutes: stop after the round in which this much time is over; the result then depends on the machine's speed.
+        embedder: of addresses and program counters, instead of the recipe's.
+        ranking_loss: --no-ranking-loss puts the log-likelihood of Belady's victim in its place.
+        reuse_loss: --no-reuse-loss leaves out the prediction of reuse distances.
+        dagger: --no-dagger collects data under Belady alone.
+        history: states attended to, instead of the recipe's; warm-up and sequences change with it.
         set: settings of the recipe to change, such as history=80 losses=ndcg,reuse_dist.
         smoke: a run of seconds on the trace's beginning, which only shows that everything works.
         device: where the network computes, such as cpu or cuda.
@@ -60,7 +71,7 @@ def train(
     """
     from learnsys.cli.console import print_json, print_table, progress_report
     from learnsys.envs.cache.geometry import CacheGeometry, parse_bytes
-    from learnsys.policies.cache.parrot.config import RECIPES
+    from learnsys.policies.cache.parrot.config import RECIPES, ablated
     from learnsys.policies.cache.parrot.training import train_parrot
     from learnsys.settings import override
     from learnsys.traces import read_trace
@@ -68,7 +79,9 @@ def train(
     recipes = {**RECIPES, BEST: RECIPES["parrot"]}
     if recipe not in recipes:
         raise InputError(f"no recipe is called {recipe!r}", remedy=f"choose from {', '.join(recipes)}")
-    config = override(recipes[recipe](), set)
+    parts: dict[str, Any] = {"embedder": embedder, "history": history, "dagger": dagger}
+    config = ablated(recipes[recipe](), **parts, ranking_loss=ranking_loss, reuse_loss=reuse_loss)
+    config = override(config, set)
     if smoke:
         config = override(config, ("collect=20000", "training.steps=5", "loop.rounds=2", "batch=4"))
     if steps is not None:

@@ -47,7 +47,17 @@ def _machine() -> dict[str, Any]:
         "torch threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "",
         "scip": _scip(),
+        "ecole": _ecole(),
     }
+
+
+def _ecole() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("ecole")
+    except PackageNotFoundError:
+        return ""
 
 
 def _scip() -> str:

@@ -14,7 +14,6 @@ import tyro
 from learnsys.errors import InputError
 
 if TYPE_CHECKING:
-    from learnsys.envs.cache.geometry import CacheGeometry
     from learnsys.traces.recorder import Recording
 
 
@@ -51,8 +50,9 @@ def record(
         json: print the result as one line of JSON, the last line on standard output.
     """
     from learnsys.traces import recorder
+    from learnsys.traces.hierarchy import parse_level
 
-    levels = {"l1": _geometry("l1", l1, line_size), "l2": _geometry("l2", l2, line_size)}
+    levels = {"l1": parse_level(l1, line_size), "l2": parse_level(l2, line_size)}
     with _progress(max) as progress:
         result = recorder.record(
             command,
@@ -67,18 +67,6 @@ def record(
         )
     _report(result, json)
     return 130 if result.end == "interrupt" else 0
-
-
-def _geometry(name: str, text: str, line_size: int) -> CacheGeometry | None:
-    """The private level that `text` (CAPACITY:WAYS, or none) describes."""
-    from learnsys.envs.cache.geometry import CacheGeometry, parse_bytes
-
-    if text.lower() == "none":
-        return None
-    capacity, _, ways = text.partition(":")
-    if not ways.isdecimal():
-        raise InputError(f"--{name} {text!r} is no cache", remedy="write CAPACITY:WAYS, such as 256KiB:8, or none")
-    return CacheGeometry(parse_bytes(capacity), int(ways), line_size)
 
 
 def _variables(entries: Sequence[str]) -> dict[str, str]:

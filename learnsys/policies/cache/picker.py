@@ -88,7 +88,7 @@ def choose(
         if name.removeprefix(GUARD) == PARROT:
             policy, prefix = (Replay(), "") if name == PARROT else (_guarded_replay(), "policy/")
             learnt: State = {f"{prefix}victims": victims}  # type: ignore[dict-item]
-            found = simulate(policy, accesses, geometry, learnt=learnt), {}
+            found: tuple[NDArray[np.uint8], State] = simulate(policy, accesses, geometry, learnt=learnt), {}
         else:
             policy = make_set_policy(name)
             learnt = fit(policy, accesses, geometry, *part_of(FIT, n)) if needs_fit(policy) else {}

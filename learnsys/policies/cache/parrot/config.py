@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from learnsys.errors import InputError
@@ -152,9 +152,63 @@ def parrot_code() -> ParrotConfig:
     )
 
 
+def parrot_brief() -> ParrotConfig:
+    """The paper's model and losses on a budget of a minute: what ablations start from."""
+    return ParrotConfig(
+        ModelConfig(address_vocabulary=5_000, pc_vocabulary=5_000),
+        TrainingConfig(collect=400_000, steps=50),
+        LoopConfig(rounds=3),
+    )
+
+
+def ablated(
+    config: ParrotConfig,
+    *,
+    embedder: Embedder | None = None,
+    ranking_loss: bool = True,
+    reuse_loss: bool = True,
+    dagger: bool = True,
+    history: int | None = None,
+) -> ParrotConfig:
+    """A recipe with one or more of its parts taken out, as in section 5.3 of the paper.
+
+    Args:
+        embedder: of addresses and program counters.
+        ranking_loss: without it the log-likelihood of Belady's victim stands in its place.
+        reuse_loss: without it reuse distances are not predicted.
+        dagger: without it Belady alone decides while data is collected.
+        history: states attended to; warm-up and sequences are made as much longer or shorter as they must be.
+
+    Raises:
+        InputError: a part that the recipe does not have.
+    """
+    model, training, loop = config.model, config.training, config.loop
+    for name, wanted, loss in (("ranking", ranking_loss, "ndcg"), ("reuse", reuse_loss, "reuse_dist")):
+        if not wanted and loss not in training.losses:
+            raise InputError(f"the recipe has no {name} loss to leave out", remedy="use parrot_paper or parrot_brief")
+    if not reuse_loss and model.evict_by == "reuse":
+        raise InputError("the recipe evicts by predicted reuse", remedy="use parrot_paper or parrot_brief")
+    losses = tuple(
+        "log_likelihood" if loss == "ndcg" and not ranking_loss else loss
+        for loss in training.losses
+        if reuse_loss or loss != "reuse_dist"
+    )
+    training = replace(training, losses=losses)
+    if embedder is not None:
+        model = replace(model, address_embedder=embedder, pc_embedder=embedder)
+    if history is not None:
+        model = replace(model, history=history)
+        supervised = training.sequence - training.warm_up
+        training = replace(training, warm_up=history, sequence=history + supervised)
+    if not dagger:
+        loop = replace(loop, schedule=Schedule.constant(1.0))
+    return replace(config, model=model, training=training, loop=loop)
+
+
 RECIPES: dict[str, Callable[[], ParrotConfig]] = {
     "parrot": parrot,
     "parrot_paper": parrot_paper,
     "parrot_code": parrot_code,
+    "parrot_brief": parrot_brief,
 }
 """The named configurations of `learnsys cache train --recipe`."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from learnsys.envs.cache.stepper import Stepper
 from learnsys.policies.cache.parrot.arithmetic import exponential
-from learnsys.policies.cache.parrot.features import fill_features
+from learnsys.policies.cache.parrot.features import OWN, fill_own
 from learnsys.policies.cache.parrot.model import ParrotModel
 
 _BLOCK = 16
@@ -43,10 +43,20 @@ def _attend(logits, length, values, scores):
 
 
 @njit(inline="always", fastmath=True, error_model="numpy")
-def _rectified(x, bias, start, stop, out):
-    for w in range(x.shape[0]):
-        for j in range(start, stop):
-            out[w, j - start] = max(x[w, j] + bias[j], np.float32(0))
+def _slot(vector, pc_vector, past, of_features, bias, slot):
+    """What of a line changes only when it is touched: its vector, and behind it the direct part's first layer."""
+    width = vector.size
+    for j in range(slot.size):
+        slot[j] = bias[j]
+    for f in range(past.size):
+        x, row = past[f], of_features[OWN + f]
+        for j in range(slot.size):
+            slot[j] += x * row[j]
+    for e in range(width):
+        slot[e] += vector[e]
+    if pc_vector.size > 0:
+        for e in range(width):
+            slot[e] += pc_vector[e]
 
 
 @njit(
@@ -105,18 +115,26 @@ def roll(
     """
     ways, width = tags.shape[1], line_vector.shape[1]
     featured = past.size > 0
+    nothing = np.zeros(0, np.float32)
     wide = (history + _BLOCK - 1) // _BLOCK * _BLOCK
+    slots = np.empty((ways, bias.size), np.float32)
     vectors = np.empty((ways, width), np.float32)
     logits = np.empty((ways, wide), np.float32)
     values = np.zeros(wide, np.float32)
     scores = np.empty(ways, np.float32)
-    features = np.empty((ways, of_features.shape[0]), np.float32)
-    products = np.empty((ways, of_features.shape[1]), np.float32)
     one = np.empty((ways, second.shape[0]), np.float32)
     two = np.empty((ways, second.shape[0]), np.float32)
-    direct = np.empty(ways, np.float32)
+    own = np.empty(OWN, np.float32)
     for lane in range(position.size):
         p = position[lane]
+        if p < end[lane] and order[p] < until:
+            r = row[order[p]]
+            for w in range(filled[r]):
+                touch, vector = touched[r, w], line_vector[line_row[tags[r, w]]]
+                if featured:
+                    _slot(vector, pc_vector[pc_row[pc[touch]]], past[touch], of_features, bias, slots[w])
+                else:
+                    _slot(vector, nothing, nothing, of_features, bias, slots[w])
         while p < end[lane]:
             t = order[p]
             if t >= until:
@@ -133,31 +151,30 @@ def roll(
                         way = w
                 victims[t - start] = way
             elif way == ways:
-                for w in range(ways):
-                    own = line_vector[line_row[tags[r, w]]]
-                    for e in range(width):
-                        vectors[w, e] = own[e]
-                if featured:
-                    fill_features(t, touched[r], past, features)
-                    np.dot(features, of_features, products)
-                    for w in range(ways):
-                        own = pc_vector[pc_row[pc[touched[r, w]]]]
-                        for e in range(width):
-                            vectors[w, e] += own[e] + products[w, e] + bias[e]
-                    _rectified(products, bias, width, products.shape[1], one)
-                    np.dot(one, second, two)
-                    _rectified(two, second_bias, 0, two.shape[1], one)
-                    np.dot(one, third, direct)
                 here = t - first
                 length = min(history, here + 1)
                 oldest = here - length + 1
                 for k in range(length):
                     values[k] = value[oldest + k] + place[k]
-                np.dot(vectors, keys[oldest : oldest + wide].T, logits)
-                _attend(logits, length, values, scores)
                 if featured:
                     for w in range(ways):
-                        scores[w] += direct[w]
+                        fill_own(t, touched[r], w, own)
+                        for e in range(width):
+                            vectors[w, e] = slots[w, e] + own[0] * of_features[0, e] + own[1] * of_features[1, e]
+                        for j in range(width, bias.size):
+                            x = slots[w, j] + own[0] * of_features[0, j] + own[1] * of_features[1, j]
+                            one[w, j - width] = max(x, np.float32(0))
+                    np.dot(vectors, keys[oldest : oldest + wide].T, logits)
+                else:
+                    np.dot(slots, keys[oldest : oldest + wide].T, logits)
+                _attend(logits, length, values, scores)
+                if featured:
+                    np.dot(one, second, two)
+                    for w in range(ways):
+                        direct = np.float32(0)
+                        for j in range(third.size):
+                            direct += max(two[w, j] + second_bias[j], np.float32(0)) * third[j]
+                        scores[w] += direct
                 way = 0
                 for w in range(1, ways):
                     if scores[w] > scores[way]:
@@ -167,6 +184,10 @@ def roll(
                 filled[r] += 1
             tags[r, way] = wanted
             touched[r, way] = t
+            if featured:
+                _slot(line_vector[line_row[wanted]], pc_vector[pc_row[pc[t]]], past[t], of_features, bias, slots[way])
+            else:
+                _slot(line_vector[line_row[wanted]], nothing, nothing, of_features, bias, slots[way])
             p += 1
         position[lane] = p
 
@@ -207,7 +228,7 @@ class Decider:
         if past is not None:
             pcs, pc_row = np.unique(pc, return_inverse=True)
             pc_vector = model.line_pc(torch.from_numpy(pcs))
-            one, two, three = (model.direct[i] for i in (0, 2, 4))
+            one, two, three = (layer for layer in model.direct if isinstance(layer, torch.nn.Linear))
             parts = [
                 torch.cat((model.line_features.weight, one.weight)).T,
                 torch.cat((model.line_features.bias, one.bias)),

@@ -18,8 +18,10 @@ PAGE_BITS = 6
 """log2 of the lines in a page"""
 PAST = 3 + 2 * len(HORIZONS)
 """features of an access"""
-FEATURES = 2 + PAST
-"""features of a cached line"""
+OWN = 2
+"""features of a cached line that change as time goes by: its age and its rank by recency"""
+FEATURES = OWN + PAST
+"""features of a cached line: those, and its last access's"""
 _FIRST = 24.0
 """log2 of the gap given to a line without one"""
 _PC_RATE, _PAGE_RATE = 1 / 64, 1 / 16
@@ -64,27 +66,27 @@ def _past(line, pc, page, next_use, horizons, last_gap, last, of_pc, of_page, ou
 
 
 @njit(inline="always")
-def fill_features(time, touched, past, out):
-    """`line_features` of one set, `touched` (ways,), into `out` (ways, FEATURES)."""
-    ways = touched.size
-    for way in range(ways):
-        touch = touched[way]
-        if touch < 0:
-            out[way] = 0
-            continue
-        younger = 0
-        for other in range(ways):
-            younger += touched[other] > touch
-        out[way, 0] = np.log2(np.float32(max(time - touch, 1))) / 8
-        out[way, 1] = younger / ways
-        for f in range(past.shape[1]):
-            out[way, 2 + f] = past[touch, f]
+def fill_own(time, touched, way, out):
+    """The first `OWN` features of the line in `way` of a set `touched` (ways,)."""
+    touch = touched[way]
+    younger = 0
+    for other in range(touched.size):
+        younger += touched[other] > touch
+    out[0] = np.log2(np.float32(max(time - touch, 1))) / np.float32(8)
+    out[1] = np.float32(younger) / np.float32(touched.size)
 
 
 @njit(["void(int64[:], int32[:, :], float32[:, :], float32[:, :, :])"], cache=True, nogil=True)
 def _of_lines(times, touched, past, out):
     for i in range(times.size):
-        fill_features(times[i], touched[i], past, out[i])
+        for way in range(touched.shape[1]):
+            touch = touched[i, way]
+            if touch < 0:
+                out[i, way] = 0
+                continue
+            fill_own(times[i], touched[i], way, out[i, way])
+            for f in range(past.shape[1]):
+                out[i, way, OWN + f] = past[touch, f]
 
 
 def unknown_past() -> NDArray[np.float32]:
@@ -125,6 +127,6 @@ def line_features(
     Before those of the last touch: log2 of the accesses since it (eighths), and the share of ways touched later.
     Free ways have zeros.
     """
-    out = np.empty((*touched.shape, 2 + past.shape[1]), np.float32)
+    out = np.empty((*touched.shape, OWN + past.shape[1]), np.float32)
     _of_lines(times, touched, past, out)
     return out

@@ -115,6 +115,17 @@ class ParrotModel(nn.Module):
             valid: which rows decision s may see, bool (B, S, H); without it all.
             features: of the lines, (B, S, L, F), scored directly on top.
         """
+        width, history = lines.shape[-1], self.config.history
+        hidden = self.config.hidden
+        places = self.positions @ torch.cat((self.evict.weight[:, hidden:], self.reuse.weight[:, hidden:])).T
+        values = memory[..., width:].unfold(1, history, 1).transpose(-1, -2) + places
+        both = self.weights(lines, memory, valid) @ values
+        if features is not None:
+            both = both + self.direct(features)
+        return both[..., 0] + self.evict.bias, both[..., 1] + self.reuse.bias
+
+    def weights(self, lines: Tensor, memory: Tensor, valid: Tensor | None = None) -> Tensor:
+        """How much each line attends to each access of its history, oldest first, (B, S, L, H); see `attend`."""
         batch, decisions, ways, width = lines.shape
         history = self.config.history
         logits = lines.reshape(batch, decisions * ways, width) @ memory[..., :width].transpose(1, 2)
@@ -125,13 +136,7 @@ class ParrotModel(nn.Module):
         )  # window s begins at row s
         if valid is not None:
             windows = windows.masked_fill(~valid.unsqueeze(-2), -torch.inf)
-        hidden = self.config.hidden
-        places = self.positions @ torch.cat((self.evict.weight[:, hidden:], self.reuse.weight[:, hidden:])).T
-        values = memory[..., width:].unfold(1, history, 1).transpose(-1, -2) + places
-        both = torch.softmax(windows, -1) @ values
-        if features is not None:
-            both = both + self.direct(features)
-        return both[..., 0] + self.evict.bias, both[..., 1] + self.reuse.bias
+        return torch.softmax(windows, -1)
 
 
 def choice(scores: Tensor, present: Tensor) -> Tensor:

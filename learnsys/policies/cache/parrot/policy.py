@@ -114,6 +114,15 @@ class ParrotPolicy:
 
         `rows` (n,) is the row of each decision's access in `memory`.
         """
+        windows, valid = self.windows(memory, rows)
+        vectors, features = self.lines(view, times, touched)
+        scores, reuse = self.model.attend(
+            vectors.unsqueeze(1), windows, valid, None if features is None else features.unsqueeze(1)
+        )
+        return scores[:, 0], reuse[:, 0]
+
+    def windows(self, memory: Tensor, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor | None]:
+        """What decisions at `rows` (n,) of a memory may attend to, (n, H, M), and which of it there is, (n, 1, H)."""
         history, width = self.config.history, memory.shape[1]
         first = np.maximum(rows - history + 1, 0)
         starts = torch.from_numpy(first).to(self.device)
@@ -122,11 +131,7 @@ class ParrotPolicy:
         valid = None
         if (rows < history - 1).any():  # the first accesses of all have a shorter history
             valid = torch.from_numpy(first[:, None] + np.arange(history) <= rows[:, None]).to(self.device).unsqueeze(1)
-        vectors, features = self.lines(view, times, touched)
-        scores, reuse = self.model.attend(
-            vectors.unsqueeze(1), windows, valid, None if features is None else features.unsqueeze(1)
-        )
-        return scores[:, 0], reuse[:, 0]
+        return windows, valid
 
     def lines(self, view: View, times: NDArray[np.int64], touched: NDArray[np.int32]) -> tuple[Tensor, Tensor | None]:
         """Vectors (n, ways, E) and features (n, ways, F) of the lines of sets `touched` (n, ways) at `times` (n,)."""

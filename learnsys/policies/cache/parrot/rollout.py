@@ -124,8 +124,8 @@ def memories(
             if recurrence is not None:
                 states, carry = recurrence.states(pc, address, carry)
             else:
-                keys = (torch.from_numpy(each).to(policy.device).unsqueeze(0) for each in (pc, address))
-                batch, carry = policy.model.states(*keys, carry)
+                keys = [torch.from_numpy(each).to(policy.device).unsqueeze(0) for each in (pc, address)]
+                batch, carry = policy.model.states(keys[0], keys[1], carry)
                 states = batch[0]
             memory[at : at + pc.size] = policy.model.memory(states)
             at += pc.size

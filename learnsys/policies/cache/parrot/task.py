@@ -27,7 +27,6 @@ from learnsys.policies.cache.parrot.policy import ParrotPolicy
 from learnsys.statistics import normalised_hit_rate
 from learnsys.traces.trace import Trace
 
-
 _FILL = 8
 """accesses for each line of the cache that fill it with what the policy wants there"""
 

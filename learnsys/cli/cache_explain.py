@@ -1,0 +1,155 @@
+"""`learnsys cache explain`: why a trained policy evicts what it evicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learnsys.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from learnsys.policies.cache.parrot.explaining import Explanation
+
+
+def explain(
+    *,
+    trace: str,
+    policy: str = "parrot",
+    part: str = "0.9:0.92",
+    set_number: int | None = None,
+    count: int = 16,
+    which: int = 0,
+    capacity: str = "2MiB",
+    ways: int = 16,
+    line_size: int = 64,
+    out: Path = Path("explain.png"),
+    json: bool = False,
+) -> int:
+    """Show for a stretch of a trace the lines in a set, Belady's choice, the policy's, and what it attends to.
+
+    Prints the set's evictions one by one, all lines of one of them, and how good choices and predictions are by how
+    often a line was seen before; the same and the training curves go into a picture.
+
+    Args:
+        trace: a trace file of any known format, or sample:NAME.
+        policy: the run folder of a trained Parrot (parrot=FOLDER is the same); "parrot" for the one that ships with a
+            sample.
+        part: the stretch, as two fractions of the trace.
+        set_number: the set to look at; the one with the most evictions unless given.
+        count: evictions of it to show.
+        which: the one whose lines are listed, from 0.
+        capacity: bytes held, such as 2MiB.
+        ways: lines in a set.
+        line_size: bytes in a line.
+        out: the picture, a PNG.
+        json: print JSON instead of tables.
+    """
+    import numpy as np
+
+    from learnsys.cli.cache_jobs import parse_part
+    from learnsys.cli.console import print_json, print_table, progress_report
+    from learnsys.envs.cache.accesses import Accesses
+    from learnsys.envs.cache.geometry import CacheGeometry, parse_bytes
+    from learnsys.policies.cache.parrot.explaining import RANKS, busiest_set, by_frequency
+    from learnsys.policies.cache.parrot.explaining import explain as explain_policy
+    from learnsys.policies.cache.parrot.picture import draw
+    from learnsys.policies.cache.parrot.policy import ParrotPolicy
+    from learnsys.policies.cache.shipped import shipped_folder
+    from learnsys.policies.cache.simulation import part_of
+    from learnsys.runs import read_metrics
+    from learnsys.traces import read_trace
+
+    if count < 1 or not 0 <= which < count:
+        raise InputError("count must be at least 1, and which below it")
+    geometry = CacheGeometry(parse_bytes(capacity), ways, line_size)
+    name = policy.removeprefix("parrot=")
+    folder = shipped_folder("parrot", trace) if name == "parrot" else Path(name)
+    chosen = ParrotPolicy.load(folder)
+    read = read_trace(trace)
+    if read.objects:
+        raise InputError("holds objects, not addresses", file=trace, remedy="use a trace of a program's accesses")
+    accesses = Accesses.prepare(read.address, read.pc, geometry)
+    start, stop = part_of(parse_part(part), len(accesses))
+    with progress_report("explaining") as report:
+        found = explain_policy(chosen, accesses, geometry, start, stop, report=report)
+    row = busiest_set(found) if set_number is None else set_number
+    shown = np.flatnonzero(accesses.row[found.decisions.time] == row)[:count]
+    if not shown.size:
+        raise InputError(f"set {row} evicts nothing in this stretch", remedy="leave --set-number out")
+    frequency = by_frequency(found, start)
+    label = Path(trace).stem.removeprefix("sample:")
+    title = f"{label}: set {row}, {shown.size} evictions from access {found.decisions.time[shown[0]]:,} on"
+    draw(found, shown, frequency, read_metrics(folder), title, out)
+    steps, lines = evictions(found, shown), lines_of(found, int(shown[min(which, shown.size - 1)]))
+    if json:
+        print_json({"set": row, "evictions": steps, "lines": lines, "by_frequency": frequency, "picture": out})
+        return 0
+    print_table(title, list(steps[0]), [list(step.values()) for step in steps])
+    number = min(which, shown.size - 1)
+    print_table(f"the lines at eviction {number}", list(lines[0]), [list(line.values()) for line in lines])
+    columns = ["seen", "decisions", *(f"accuracy@{k}" for k in RANKS), "lines", "error", "bias"]
+    rows = [[each[column] for column in columns] for each in frequency]
+    print_table(f"the part {part}, by accesses to a line before it (log10 of distances)", columns, rows)
+    print(f"picture: {out}")
+    return 0
+
+
+def evictions(found: Explanation, shown: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """One row for each decision of `shown`."""
+    d, a = found.decisions, found.view.accesses
+    weights = found.attention(shown)
+    rows = []
+    for number, i in enumerate(shown.tolist()):
+        victim, belady, time = int(d.victim[i]), int(d.belady[i]), int(d.time[i])
+        attended = weights[number, victim]
+        history = attended.size
+        place = int(attended.argmax())
+        ago = min(history - 1, time - (found.first)) - place
+        rows.append(
+            {
+                "eviction": number,
+                "access": time,
+                "pc": hex(int(a.pc_value[a.pc[time]])),
+                "evicted": _line(found, int(d.touched[i, victim])),
+                "next use": _ahead(float(d.distance[i, victim])),
+                "Belady's": _line(found, int(d.touched[i, belady])),
+                "its next use": _ahead(float(d.distance[i, belady])),
+                "its rank": int((d.preference[i] > d.preference[i, belady]).sum()) + 1,
+                "attends most to": f"{hex(int(a.pc_value[a.pc[time - ago]]))}, {ago} ago ({attended[place]:.2f})",
+            }
+        )
+    return rows
+
+
+def lines_of(found: Explanation, i: int) -> list[dict[str, Any]]:
+    """One row for each line of the set at decision `i`, the policy's favourite victim first."""
+    d, a = found.decisions, found.view.accesses
+    rows = []
+    for way in (-d.preference[i]).argsort(kind="stable").tolist():
+        touch = int(d.touched[i, way])
+        marks = [name for name, chosen in (("policy", d.victim[i]), ("Belady", d.belady[i])) if chosen == way]
+        rows.append(
+            {
+                "line": _line(found, touch),
+                "last PC": hex(int(a.pc_value[a.pc[touch]])),
+                "age": int(d.time[i]) - touch,
+                "next use": _ahead(float(d.distance[i, way])),
+                "predicted": _ahead(float(d.predicted[i, way])),
+                "score": float(d.preference[i, way]),
+                "evicted by": ", ".join(marks),
+            }
+        )
+    return rows
+
+
+def _line(found: Explanation, touch: int) -> str:
+    a = found.view.accesses
+    return hex(int(a.line_number[a.line[touch]]))
+
+
+def _ahead(log: float) -> str:
+    """Accesses until a next use, from their log10."""
+    return "never" if log >= 6 else f"{10**log:,.0f}"
