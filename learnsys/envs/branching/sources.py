@@ -45,8 +45,12 @@ class Files(Source):
         self._models: OrderedDict[tuple[str, int, int], Model] = OrderedDict()
 
     def draw(self, rng: np.random.Generator) -> tuple[str, Model]:
-        path = self.paths[int(rng.integers(len(self.paths)))]
+        path = self.choose(rng)
         return str(path), self.copy(path)
+
+    def choose(self, rng: np.random.Generator) -> Path:
+        """One of the files."""
+        return self.paths[int(rng.integers(len(self.paths)))]
 
     def copy(self, path: Path) -> Model:
         """A model of the file `path`, which is read again only if it has changed."""

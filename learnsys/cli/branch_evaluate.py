@@ -1,0 +1,142 @@
+"""`learnsys branch evaluate`: branching policies on the same instances and seeds."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from learnsys.errors import InputError
+
+
+def evaluate(
+    instances: str,
+    policies: str = "relpscost,pscost",
+    count: int = 20,
+    instance_seed: int = 1,
+    seeds: int = 3,
+    time_limit: float = 3600.0,
+    node_limit: int | None = None,
+    dual_task: bool = False,
+    set: tuple[str, ...] = (),
+    workers: int = 1,
+    backend: str = "loky",
+    address: str | None = None,
+    out: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Compare branching policies inside SCIP: time, nodes, LP iterations, wins, or the ML4CO dual integral.
+
+    Every policy solves every instance with every seed. SCIP separates at the root only and never restarts; presolving
+    and heuristics are on, as in Gasse et al. 2019. Times are CPU seconds, means are 1-shifted geometric ones, and
+    ratios come with a paired bootstrap interval over instances. Exit code 1 if two policies end with different optima.
+
+    Args:
+        instances: a family such as setcover, auction:medium or setcover:rows=300,cols=600; a model file; a directory.
+        policies: names, separated by commas: rules of SCIP (relpscost, pscost, fullstrong, random, ...), policies
+            (strong_branching, pseudocost, uniform, gcnn, ...), or LABEL=FOLDER of a trained one.
+        count: instances of a family.
+        instance_seed: of the family's instances; samples are collected from seed 0.
+        seeds: solving processes of each policy on each instance.
+        time_limit: CPU seconds of a solving process; with --dual-task those after the root.
+        node_limit: nodes of a solving process.
+        dual_task: the ML4CO dual task: primal heuristics off, an objective limit, the root free of charge, scored by
+            the integral of the dual bound over the time limit.
+        set: further SCIP parameters, as name=value.
+        workers: processes, each on a core of its own; -1 is one for each core.
+        backend: loky for this machine, dask or ray for a cluster.
+        address: of the cluster.
+        out: a run folder for results.csv, comparison.png, report.html and summary.json; a run that was killed goes on
+            there.
+        json: print JSON instead of tables.
+    """
+    from learnsys.cli.branch import parse_parameters
+    from learnsys.cli.console import print_json, print_table, progress_bar
+    from learnsys.policies.branching.comparison import FAIRNESS, disagreements, summarise
+    from learnsys.policies.branching.evaluation import EvaluationConfig
+    from learnsys.policies.branching.evaluation import evaluate as run
+
+    config = EvaluationConfig(
+        instances=instances,
+        policies=_parse(policies),
+        count=count,
+        instance_seed=instance_seed,
+        seeds=seeds,
+        time_limit=time_limit,
+        node_limit=node_limit,
+        dual_task=dual_task,
+        scip_params=parse_parameters(set),
+    )
+    total = len(config.names()) * seeds * len(config.policies)
+    with progress_bar(f"solving {instances}", total) as advance:
+        rows = run(config, workers=workers, backend=backend, address=address, out=out, report=advance)
+    summaries, different = summarise(rows), disagreements(rows)
+    if out is not None:
+        _write(out, config, rows, summaries)
+    if json:
+        print_json({"instances": instances, "policies": summaries, "disagreements": different, "runs": rows})
+    else:
+        print_table(f"{instances}: {len(config.names())} instances x {seeds} seeds", *_table(summaries))
+        print(FAIRNESS)
+        for instance in different:
+            print(f"policies end with different optima: instance {instance}")
+    return 1 if different else 0
+
+
+def _parse(text: str) -> tuple[tuple[str, str], ...]:
+    """Labels and names of policies from "relpscost,gcnn=runs/gcnn"."""
+    found = []
+    for part in text.split(","):
+        label, equals, name = part.strip().partition("=")
+        if not label or (equals and not name):
+            raise InputError(f"{text!r} is no list of policies", remedy="write names, or LABEL=FOLDER, with commas")
+        found.append((label, name or label))
+    return tuple(found)
+
+
+def _table(summaries: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Columns (one for each policy) and rows as people read them."""
+    first = summaries[0]
+    lines: dict[str, Callable[[dict[str, Any]], str]] = {
+        "CPU s": lambda each: f"{each['seconds']:.2f}",
+        "  ± % over seeds": lambda each: f"{100 * each['deviation']:.0f}",
+        "  after the root": lambda each: f"{each['after_root']:.2f}",
+        "  in the policy": lambda each: f"{each['policy_seconds']:.2f}",
+        f"  / {first['reference']}": lambda each: f"{each['ratio']:.3f}",
+        "  95 % interval": lambda each: f"{each['ratio_low']:.3f}-{each['ratio_high']:.3f}",
+        "wins": lambda each: str(each["wins"]),
+        "solved": lambda each: f"{each['solved']}/{each['runs']}",
+        f"nodes ({first['common']} runs)": lambda each: f"{each['nodes']:.0f}",
+        "  ± % over seeds ": lambda each: f"{100 * each['nodes_deviation']:.0f}",
+        "LP iterations": lambda each: f"{each['lp_iterations']:.0f}",
+    }
+    if "score" in first:
+        lines["dual integral"] = lambda each: f"{each['score']:.1f}"
+        lines[f"  gain over {first['reference']}"] = lambda each: f"{each['score_gain']:+.1f}"
+        lines["  95 % interval "] = lambda each: f"{each['score_gain_low']:+.1f} {each['score_gain_high']:+.1f}"
+    rows = [[name.rstrip(), *(line(each) for each in summaries)] for name, line in lines.items()]
+    return ["", *(each["policy"] for each in summaries)], rows
+
+
+def _write(out: Path, config: Any, rows: Sequence[dict[str, Any]], summaries: Sequence[dict[str, Any]]) -> None:
+    """results.csv, comparison.png, report.html, and the run's summary and timings."""
+    from learnsys.files import write_json, write_text
+    from learnsys.policies.branching.figures import comparison_section, write_figure
+    from learnsys.report import Page
+
+    keys = [key for key in rows[0] if key != "course"]
+    text = io.StringIO()
+    table = csv.DictWriter(text, keys, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(out / "results.csv", text.getvalue())
+    write_figure(out / "comparison.png", rows, config.instances)
+    page = Page(f"Branching policies on {config.instances}", f"{len(rows)} solving processes.")
+    comparison_section(page, _table(summaries), rows)
+    page.write(out / "report.html")
+    # what depends on the clock stands apart from what does not
+    lasting = ("instance", "seed", "policy", "status", "nodes", "lp_iterations", "primal_bound", "dual_bound")
+    write_json(out / "timings.json", {"policies": summaries})
+    write_json(out / "summary.json", {"runs": [{key: row[key] for key in lasting} for row in rows]})
