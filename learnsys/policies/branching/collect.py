@@ -236,7 +236,7 @@ def collect(
         report(sum(min(store.have[split], quotas.get(split, 0)) for split in SPLITS))
         while numbers := store.next():
             jobs = [(family, config, number, store.folder(number)) for number in numbers]
-            results = run_parallel(_collect_shard, jobs, workers=workers, backend=backend, address=address)
+            results: Any = run_parallel(_collect_shard, jobs, workers=workers, backend=backend, address=address)
             for entry in results:
                 report(store.add(entry))
                 if not store.next():

@@ -170,8 +170,8 @@ def bound_course(rows: Sequence[Row], points: int = 120) -> tuple[NDArray[np.flo
         if not row["course"] or not 1e-9 < gap < 1e19:
             continue
         sense = row["sense"]
-        times = np.array([point[0] for point in row["course"]])
+        when = np.array([point[0] for point in row["course"]])
         closed = np.clip((sense * np.array([point[2] for point in row["course"]]) - starts[key]) / gap, 0.0, 1.0)
-        place = np.searchsorted(times, seconds, side="right")
+        place = np.searchsorted(when, seconds, side="right")
         total.setdefault(row["policy"], []).append(np.concatenate([[0.0], closed])[place])
     return seconds, {label: np.mean(curves, axis=0) for label, curves in total.items()}
