@@ -108,7 +108,7 @@ def test_nothing_to_record(tmp_path):
 def test_bad_arguments(tmp_path, capfd):
     out = str(tmp_path / "t.parquet")
     for options, message in {
-        ("--l1", "32KiB"): "write CAPACITY:WAYS",
+        ("--l1", "32KiB"): "write it as CAPACITY:WAYS",
         ("--l2", "3KiB:2"): "no power of two",
         ("--l1", "512:2"): "no multiple of 1 KiB",
         ("--skip", "-1"): "cannot skip",

@@ -42,7 +42,7 @@ def parse_level(text: str, line_size: int = 64) -> CacheGeometry | None:
     Raises:
         InputError: it is neither, or no cache has that shape.
     """
-    if text == "none":
+    if text.lower() == "none":
         return None
     capacity, _, ways = text.partition(":")
     if not ways.isdecimal():
