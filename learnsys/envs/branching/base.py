@@ -179,10 +179,9 @@ class SolverEnv(gym.Env[Any, Any]):
         skipped: list[str] = []
         self._trail = []
         while True:
-            name, model = self.source.draw(self.np_random) if instance is None else draw_explicit(instance, self._files)
+            name, model = self._draw(instance)
             waiting = self._begin(name, model, {**seed_parameters(self.np_random), **self.scip_params})
-            status = self.model.getStatus()
-            if waiting or instance is not None or self.source.single or status not in SOLVED:
+            if waiting or instance is not None or self.source.single or self._summary()["status"] not in SOLVED:
                 break
             skipped.append(name)
             if len(skipped) >= MOST_SKIPS:
@@ -227,7 +226,7 @@ class SolverEnv(gym.Env[Any, Any]):
         actions = int(self._mask.sum())
         if self.render_mode == "rgb_array":
             return rendering.picture(self._trail, actions)
-        return rendering.line(summary(self.model), actions)
+        return rendering.line(self._summary(), actions)
 
     def close(self) -> None:
         """End the episode and free all models."""
@@ -237,7 +236,15 @@ class SolverEnv(gym.Env[Any, Any]):
 
     # ---- the episode ---------------------------------------------------------------------------------------------
 
-    def _begin(self, name: str, model: Model, parameters: Mapping[str, Any]) -> bool:
+    def _draw(self, instance: Any) -> tuple[str, Any]:
+        """The name of an instance and a fresh model: the one that `reset` was asked for, or the source's next."""
+        return self.source.draw(self.np_random) if instance is None else draw_explicit(instance, self._files)
+
+    def _summary(self) -> dict[str, Any]:
+        """Where the solving process stands."""
+        return summary(self.model)
+
+    def _begin(self, name: str, model: Any, parameters: Mapping[str, Any]) -> bool:
         """Start solving `model`; True if a decision waits."""
         try:
             set_parameters(model, parameters)
@@ -273,12 +280,12 @@ class SolverEnv(gym.Env[Any, Any]):
         if waiting and self.observation_function is not None:
             observation = self.observation_function.extract(model, False)
         if self.render_mode == "rgb_array":
-            self._trail.append(summary(model))
+            self._trail.append(self._summary())
         if self.information_function is not None:
             found = self.information_function.extract(model, done)
             info.update(found if isinstance(found, dict) else {"information": found})
         if done:
-            info.update(self._final(model))
+            info.update(self._final())
             report = getattr(self.reward_function, "report", None)
             if report is not None:
                 info.update(report())
@@ -286,15 +293,15 @@ class SolverEnv(gym.Env[Any, Any]):
             observation = self._shape(observation, self._mask)
         return observation, reward, info
 
-    def _final(self, model: Model) -> dict[str, Any]:
-        final = summary(model)
+    def _final(self) -> dict[str, Any]:
+        final = self._summary()
         if final["status"] == "userinterrupt" and self.lp_iteration_limit is not None:
             final["status"] = "lpiterlimit"
         return final
 
     def _end_without_decision(self) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._over = True
-        info = {**self._nothing(), **self._final(self.model)}
+        info = {**self._nothing(), **self._final()}
         terminated = info["status"] in SOLVED
         return self._shape(None, self._mask), 0.0, terminated, not terminated, info
 

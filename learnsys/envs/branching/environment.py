@@ -87,6 +87,8 @@ class BranchingEnv(SolverEnv):
     - `form`; `max_variables`, `max_rows`, `max_edges`: room in spaces; None measures a large instance and adds half for
       cuts. More variables than that raise `InputError` at `reset`, except in the direct form.
     - `strict`: raise on masked-out actions.
+    - `backend`: "scip", or "ecole" to run on Ecole 0.8.1 where it is installed (see
+      `learnsys.envs.branching.ecole_backend`).
     - `render_mode`: "ansi" (a line of text) or "rgb_array" (a picture of both bounds over the nodes).
 
     Bad arguments and unreadable files raise `learnsys.errors.InputError`; if SCIP fails, `step` and `reset` raise
@@ -98,6 +100,14 @@ class BranchingEnv(SolverEnv):
     - v0: first version.
     """
 
+    def __new__(cls, *arguments: Any, **named: Any) -> BranchingEnv:
+        """Of the subclass that `backend` asks for."""
+        if cls is BranchingEnv and named.get("backend") == "ecole":
+            from learnsys.envs.branching.ecole_backend import EcoleBranchingEnv
+
+            return super().__new__(EcoleBranchingEnv)
+        return super().__new__(cls)
+
     def __init__(
         self,
         instances: Any = "knapsack:tiny",
@@ -105,8 +115,11 @@ class BranchingEnv(SolverEnv):
         observation: Any = "node_bipartite",
         reward: Any = "-n_nodes",
         pseudo_candidates: bool = False,
+        backend: str = "scip",
         **arguments: Any,
     ) -> None:
+        if backend not in ("scip", "ecole"):
+            raise InputError(f"backend={backend!r} is not possible", remedy="choose 'scip' or 'ecole'")
         self.pseudo_candidates = pseudo_candidates
         self._candidates: NDArray[np.int64] = np.zeros(0, np.int64)
         super().__init__(instances, observation=observation, reward=reward, **arguments)

@@ -96,16 +96,11 @@ def clique_partition(nodes: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
     A clique starts at the free vertex of the highest degree and takes in its free neighbours, those of a higher degree
     first, as long as it stays a clique; the lower number decides between equal degrees.
     """
-    from learnsys.envs.branching.instances.independent_set_kernel import partition
+    from learnsys.graphs import Graph
+    from learnsys.graphs.cliques import clique_partition as partition
 
-    ends = np.concatenate([edges, edges[:, ::-1]])
-    order = np.argsort(-np.bincount(ends[:, 0], minlength=nodes), kind="stable")
-    rank = np.empty(nodes, np.int64)
-    rank[order] = np.arange(nodes)
-    ends = rank[ends]
-    ends = ends[np.lexsort((ends[:, 1], ends[:, 0]))]
-    starts = np.searchsorted(ends[:, 0], np.arange(nodes + 1))
-    return partition(starts, np.ascontiguousarray(ends[:, 1]))[rank]
+    graph = Graph.from_edges(edges, nodes)
+    return partition(graph, np.argsort(-graph.degrees, kind="stable")).astype(np.int64)
 
 
 def _sorted(edges: NDArray[np.int64]) -> NDArray[np.int64]:
