@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -73,6 +74,29 @@ class Clock:
         """Note the size of a set in hand; what is no improvement is passed over."""
         if not self.curve or size > self.curve[-1][2]:
             self.curve.append((self.seconds, self.iterations, size))
+
+    def work(self, step: Callable[[int], tuple[int, int]], enough: int) -> None:
+        """Do iterations in slices of some milliseconds until the limits are spent or a set is large enough.
+
+        Args:
+            step: does up to that many iterations; returns the size of the best set, and how many it did: none, if
+                nothing is left to do.
+            enough: a proved upper bound, or what is aimed at.
+        """
+        size, many = -1, 16
+        while not self.over and size < enough:
+            start = self.seconds
+            size, done = step(min(many, self.iterations_left))
+            if not done:
+                break
+            self.iterations += done
+            self.improved(size)
+            slice_seconds = min(_SLICE, self.left / 8)
+            many = max(1, int(many * min(4.0, slice_seconds / max(1e-9, self.seconds - start))))
+
+
+_SLICE = 0.005
+"""seconds after which a search looks at its clock"""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,14 @@ from learnsys.policies.independent_set.base import IndependentSetPolicy
 POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     "greedy": ("learnsys.policies.independent_set.greedy:Greedy", {}),
     "random": ("learnsys.policies.independent_set.greedy:Random", {}),
+    "arw": ("learnsys.policies.independent_set.arw:ARW", {}),
+    "numvc": ("learnsys.policies.independent_set.numvc:NuMVC", {}),
 }
 """name -> ("module:Class", constructor arguments). Strings, so that a kernel is compiled only when it is used."""
 
-LEARNED_POLICIES: dict[str, str] = {}
+LEARNED_POLICIES: dict[str, str] = {
+    "comparator": "learnsys.policies.independent_set.comparator.policy:ComparatorPolicy",
+}
 """name -> "module:Class" of policies that are trained into a run folder: a class method `load(folder)`. The folder's
 config.json names its policy under "policy"."""
 

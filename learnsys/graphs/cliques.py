@@ -1,0 +1,67 @@
+"""Partitions into cliques: upper bounds on independent sets, and strong rows for linear programs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from learnsys.graphs.graph import Graph
+from learnsys.graphs.graph_kernel import INTS, LONGS
+
+
+@njit([INTS(LONGS, INTS)], cache=True, nogil=True)
+def partition(indptr, indices):
+    """The clique of each vertex, int32 (n,), counted from 0 in the order in which they are found.
+
+    A clique starts at the first free vertex and takes in its free neighbours, in their order, as long as it stays a
+    clique.
+    """
+    n = indptr.size - 1
+    clique = np.full(n, -1, np.int32)
+    adjacent = np.zeros(n, np.int32)  # members of the growing clique that are neighbours
+    cliques = np.int32(0)
+    for centre in range(n):
+        if clique[centre] >= 0:
+            continue
+        clique[centre] = cliques
+        size = 1
+        mine = indices[indptr[centre] : indptr[centre + 1]]
+        for v in mine:
+            adjacent[v] = 1
+        for v in mine:
+            if clique[v] < 0 and adjacent[v] == size:
+                clique[v] = cliques
+                size += 1
+                for w in indices[indptr[v] : indptr[v + 1]]:
+                    if adjacent[w] > 0:
+                        adjacent[w] += 1
+        for v in mine:
+            adjacent[v] = 0
+        cliques += np.int32(1)
+    return clique
+
+
+def clique_partition(graph: Graph, order: NDArray[np.int64] | None = None) -> NDArray[np.int32]:
+    """A partition of the vertices into cliques, found greedily: the clique of each vertex, (n,).
+
+    Args:
+        order: the vertices in the order in which they are looked at, (n,); by number unless given.
+    """
+    if order is None:
+        return partition(graph.indptr, graph.indices)
+    rank = np.empty(graph.n, np.int32)
+    rank[order] = np.arange(graph.n, dtype=np.int32)
+    ordered = Graph.from_edges(rank[graph.edges], graph.n)
+    return partition(ordered.indptr, ordered.indices)[rank]
+
+
+def best_partition(graph: Graph) -> NDArray[np.int32]:
+    """The smaller of the greedy partitions by number (which finds planted groups) and by degree, low first."""
+    parts = [clique_partition(graph), clique_partition(graph, np.argsort(graph.degrees, kind="stable"))]
+    return min(parts, key=lambda part: part.max(initial=-1))
+
+
+def clique_bound(graph: Graph) -> int:
+    """No independent set is larger: it has at most one vertex of each clique of a partition."""
+    return int(best_partition(graph).max(initial=-1)) + 1
