@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
 from pyscipopt import SCIP_PARAMSETTING, Model, quicksum
 
+from learnsys.envs.branching.instances import parse_family
 from learnsys.errors import InputError
 
 
-def _gyozas(module: str, generator: str, **sizes: int | float) -> Callable[[int], Model]:
+def _ours(family: str) -> Callable[[int], Model]:
+    def make(seed: int) -> Model:
+        return parse_family(family).instance(seed).to_model()
+
+    return make
+
+
+def _gyozas(module: str, generator: str) -> Callable[[int], Model]:
     def make(seed: int) -> Model:
         try:
-            from importlib import import_module
-
-            return next(getattr(import_module(f"gyozas.instances.{module}"), generator)(**sizes, rng=seed))
+            return next(getattr(import_module(f"gyozas.instances.{module}"), generator)(rng=seed))
         except ImportError as error:
             remedy = f"{sys.executable} -m pip install 'learnsys[bench]'"
-            raise InputError("the benchmarks' instances come from gyozas, which is not here", remedy=remedy) from error
+            raise InputError("gyozas, whose instances are compared here, is not installed", remedy=remedy) from error
 
     return make
 
@@ -37,24 +44,27 @@ def multiple_knapsack(seed: int, rows: int = 5, items: int = 40) -> Model:
     return model
 
 
-_SET_COVER = ("set_cover", "SetCoverGenerator")
-_AUCTION = ("combinatorial_auction", "CombinatorialAuctionGenerator")
-_FACILITY = ("capacitated_facility_location", "CapacitatedFacilityLocationGenerator")
-_INDEPENDENT_SET = ("independent_set", "IndependentSetGenerator")
-
 FULL_SIZE: dict[str, Callable[[int], Model]] = {
-    "set cover 500x1000": _gyozas(*_SET_COVER),
-    "auction 100x500": _gyozas(*_AUCTION),
-    "facility 100x100": _gyozas(*_FACILITY),
-    "independent set 500": _gyozas(*_INDEPENDENT_SET),
+    "set cover 500x1000": _ours("setcover"),
+    "auction 100x500": _ours("auction"),
+    "facility 100x100": _ours("facility"),
+    "independent set 500": _ours("independent_set"),
 }
 """Seed -> model, in the sizes of Gasse et al. 2019."""
 
+FROM_GYOZAS: dict[str, Callable[[int], Model]] = {
+    "set cover 500x1000": _gyozas("set_cover", "SetCoverGenerator"),
+    "auction 100x500": _gyozas("combinatorial_auction", "CombinatorialAuctionGenerator"),
+    "facility 100x100": _gyozas("capacitated_facility_location", "CapacitatedFacilityLocationGenerator"),
+    "independent set 500": _gyozas("independent_set", "IndependentSetGenerator"),
+}
+"""The same families and sizes as gyozas makes them."""
+
 SMALL: dict[str, Callable[[int], Model]] = {
-    "set cover 200x400": _gyozas(*_SET_COVER, n_rows=200, n_cols=400),
-    "auction 50x200": _gyozas(*_AUCTION, n_items=50, n_bids=200),
-    "facility 30x20": _gyozas(*_FACILITY, n_customers=30, n_facilities=20),
-    "independent set 120": _gyozas(*_INDEPENDENT_SET, n_nodes=120),
+    "set cover 200x400": _ours("setcover:rows=200,cols=400"),
+    "auction 50x200": _ours("auction:items=50,bids=200"),
+    "facility 30x20": _ours("facility:customers=30,facilities=20"),
+    "independent set 120": _ours("independent_set:nodes=120"),
     "multiple knapsack 5x40": multiple_knapsack,
 }
 """The same families in sizes for strong branching at many nodes."""
