@@ -6,7 +6,7 @@ no-regret online learning", AISTATS 2011, algorithm 3.1) with its parts left ope
 - Parrot: the expert first and the policy alone afterwards, `Schedule()`, each round's data replacing the last
   (`keep=1`); or `Schedule.linear(rounds)`.
 - KIDA: `Schedule.constant(0.05)`, the union of all rounds (`keep=0`), `from_scratch`, an evaluation every 10 rounds,
-  and the mean of the 3 best networks' weights at the end (`average=3`).
+  and the mean of the 3 best networks' weights at the end (`average=3`), or a `greedy` choice of them.
 - Self-training of the comparator: `keep=3`, a buffer of the newest rounds, labelled by the policy's own roll-outs.
 """
 
@@ -85,6 +85,8 @@ class LoopConfig:
     """stop after this many evaluations without a better reward; 0 never does"""
     average: int = 1
     """at the end also try the mean of the weights of this many best evaluated networks"""
+    greedy: bool = False
+    """let a network into the mean only if the reward does not fall: from the best one on, one after the other"""
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.keep < 0 or self.evaluate_every < 1 or self.patience < 0 or self.average < 1:
@@ -208,16 +210,27 @@ def _conclude(task: Task, config: LoopConfig, progress: Progress, run: Run, repo
         progress.add(measured, task.weights(), config.average)
         run.log(**measured)
     if config.average > 1 and len(progress.weights) > 1:
+        _average(task, config, progress, run, report)
+    task.load_weights(progress.weights[0])
+
+
+def _average(task: Task, config: LoopConfig, progress: Progress, run: Run, report: Report) -> None:
+    """Evaluate the mean of the best networks' weights, or grow it greedily (Wortsman et al., "Model soups", 2022)."""
+    ranked = list(zip(progress.weights, progress.best, strict=True))
+    soup, reward = ranked[:1], ranked[0][1]["reward"]
+    for size in range(2 if config.greedy else len(ranked), len(ranked) + 1):
+        tried = [*soup, ranked[size - 1]] if config.greedy else ranked
         mean = {
-            name: np.mean([weights[name] for weights in progress.weights], axis=0).astype(array.dtype)
-            for name, array in progress.weights[0].items()
+            name: np.mean([weights[name] for weights, _ in tried], axis=0).astype(array.dtype)
+            for name, array in tried[0][0].items()
         }
         task.load_weights(mean)
-        measured = {"round": progress.rounds, "averaged": len(progress.weights)}
+        measured = {"round": progress.rounds, "averaged": len(tried), "of_rounds": [each["round"] for _, each in tried]}
         measured |= task.evaluate(progress.rounds, report)
         progress.add(measured, mean, config.average)
         run.log(**measured)
-    task.load_weights(progress.weights[0])
+        if measured["reward"] >= reward:
+            soup, reward = tried, measured["reward"]
 
 
 def _part(folder: Path, number: int) -> Path:

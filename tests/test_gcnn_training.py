@@ -1,9 +1,11 @@
 """Training a GCNN, from Python and from the command line: it learns, it is killed and resumed, it becomes a policy."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from learnsys.cli import main
 from learnsys.envs.branching.environment import BranchingEnv
@@ -12,6 +14,7 @@ from learnsys.files import write_json
 from learnsys.imitation import LoopConfig, imitate
 from learnsys.policies.branching.gcnn import data
 from learnsys.policies.branching.gcnn.config import RECIPES, GcnnConfig, ModelConfig, TrainingConfig, gcnn
+from learnsys.policies.branching.gcnn.model import loss_of
 from learnsys.policies.branching.gcnn.policy import GcnnPolicy
 from learnsys.policies.branching.gcnn.training import ImitationTask, train_gcnn
 from learnsys.policies.branching.samples import Sample, SampleSet, append_manifest, write_shard
@@ -93,6 +96,14 @@ def test_targets_by_hand(target):
     found = data._target(np.array([4.0, 2.0, 4.0, 0.0]), target, 0.5)
     np.testing.assert_allclose(found, expected[target], atol=1e-6)
     assert data._target(np.zeros(4), target, 0.5).sum() == 1.0  # all scores 0
+
+
+def test_losses_by_hand():
+    """Chances 1/2, 1/4, 1/4, of which the last two are best: any of them comes with 1/2; alike, log 4 on average."""
+    batch = SimpleNamespace(owner=torch.zeros(3, dtype=torch.int64), place=torch.arange(3))
+    table, wanted = torch.log(torch.tensor([[0.5, 0.25, 0.25]])), torch.tensor([0.0, 0.5, 0.5])
+    assert float(loss_of(table, wanted, batch, "ties")) == pytest.approx(np.log(2))
+    assert float(loss_of(table, wanted, batch, "soft")) == pytest.approx(np.log(4))
 
 
 def test_hits_by_hand(samples):

@@ -123,10 +123,27 @@ def test_mean_of_the_best_weights(tmp_path):
     assert progress.best[0]["reward"] == 0
 
 
+def test_a_greedy_mean_leaves_the_bad_network_out(tmp_path):
+    """Around the target 2 lie the first two; with the third, their mean would be worse than any of them."""
+
+    class Three(Averages):
+        def fit(self, parts, number, report):
+            self.weight = np.array([[2.5, 2, 2], [1.5, 2, 2], [9, 9, 9]][number], float)
+            return {}
+
+    task = Three()
+    progress = imitate(task, LoopConfig(rounds=3, average=3, greedy=True), Run(tmp_path, {}))
+    np.testing.assert_allclose(task.weight, [2, 2, 2])
+    assert progress.best[0]["of_rounds"] == [0, 1]
+    tried = [line["of_rounds"] for line in read_metrics(tmp_path) if "of_rounds" in line]
+    assert tried == [[0, 1], [0, 1, 2]]
+
+
 LOOPS = [
     LoopConfig(rounds=5),
     LoopConfig(rounds=5, keep=0, from_scratch=True, evaluate_every=2, average=2),
     LoopConfig(rounds=6, keep=3, schedule=Schedule.linear(4), patience=3),
+    LoopConfig(rounds=4, average=4, greedy=True),
 ]
 
 

@@ -103,8 +103,8 @@ def kida(
     valid = max(1, samples // 5)
     config = override(KidaConfig(rounds=rounds, full_every=full_every, samples=samples, valid=valid), set)
     if smoke:
-        tiny = ("rounds=2", "full_every=1", "samples=6", "valid=2", "node_limit=40", "epochs=1", "full_epochs=2")
-        config = override(config, (*tiny, "instances=2", "limit=20", "epoch=16", "probability=0.3"))
+        tiny = ("rounds=2", "full_every=1", "samples=6", "valid=2", "node_limit=9", "epochs=1", "full_epochs=2")
+        config = override(config, (*tiny, "instances=2", "limit=20", "epoch=16", "probability=0.5", "most_samples=3"))
     with progress_report("kida") as report:
         summary = train_kida(instances, config, out, seed=seed, workers=workers, report=report)
     if json:

@@ -43,7 +43,7 @@ class TrainingConfig:
     """How the network is fitted to strong branching's choices. The defaults are the published code's."""
 
     target: Target = "first"
-    """the first best candidate; all best ones alike; or in proportion to (score / best score)^(1 / temperature)"""
+    """the first best candidate; any of the best; or all, in proportion to (score / best score)^(1 / temperature)"""
     temperature: float = 0.1
     """of the soft target"""
     learning_rate: float = 1e-3
@@ -80,7 +80,7 @@ class GcnnConfig:
 
 
 def gcnn() -> GcnnConfig:
-    """For thousands of samples rather than the paper's hundred thousand: smaller epochs, all best candidates alike."""
+    """For thousands of samples rather than the paper's hundred thousand: smaller epochs, any best candidate will do."""
     return GcnnConfig(training=TrainingConfig(target="ties", epoch=2_000, epochs=60, decay_after=4, stop_after=10))
 
 

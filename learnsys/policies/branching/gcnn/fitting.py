@@ -14,7 +14,7 @@ from learnsys.errors import InputError, LearnsysError
 from learnsys.imitation import Arrays, Report
 from learnsys.policies.branching.gcnn.config import GcnnConfig
 from learnsys.policies.branching.gcnn.data import Example, chunks, collate, hits, targets
-from learnsys.policies.branching.gcnn.model import GcnnModel, log_probabilities
+from learnsys.policies.branching.gcnn.model import GcnnModel, log_probabilities, loss_of
 from learnsys.policies.branching.samples import SampleSet
 
 TOPS = (1, 3, 5, 10)
@@ -103,13 +103,13 @@ class Fitter:
         return {"loss": total / len(drawn), "accuracy": right / len(drawn), "learning_rate": self.learning_rate}
 
     def _losses(self, examples: Sequence[Example]) -> Iterator[tuple[list[Example], torch.Tensor, torch.Tensor]]:
-        """Summed cross-entropy and logits, in portions that fit the processor's cache."""
+        """Summed loss and logits, in portions that fit the processor's cache."""
         training = self.config.training
         for chunk in chunks(examples):
             batch = collate(chunk)
             logits = self.model(batch)
-            chosen = log_probabilities(logits, batch)[batch.owner, batch.place]
-            yield chunk, -(targets(chunk, training.target, training.temperature) * chosen).sum(), logits
+            wanted = targets(chunk, training.target, training.temperature)
+            yield chunk, loss_of(log_probabilities(logits, batch), wanted, batch, training.target), logits
 
     @torch.no_grad()
     def validate(self, examples: Sequence[Example]) -> dict[str, float]:

@@ -220,3 +220,18 @@ def log_probabilities(logits: Tensor, batch: Batch) -> Tensor:
     shape = (int(batch.owner.max()) + 1, int(batch.place.max()) + 1)
     table = logits.new_full(shape, -torch.inf).index_put((batch.owner, batch.place), logits)
     return torch.log_softmax(table, 1)
+
+
+def loss_of(log_probability: Tensor, wanted: Tensor, batch: Batch, target: str) -> Tensor:
+    """Summed over the graphs: the cross-entropy, or, for "ties", minus the log of the chance of any wanted candidate.
+
+    With ties the cross-entropy would ask for equal chances of all best candidates, where any choice of one is right.
+
+    Args:
+        log_probability: (B, largest number of candidates), from `log_probabilities`.
+        wanted: (K,), a distribution over the candidates of each graph.
+    """
+    if target != "ties":
+        return -(wanted * log_probability[batch.owner, batch.place]).sum()
+    allowed = torch.zeros_like(log_probability, dtype=torch.bool).index_put((batch.owner, batch.place), wanted > 0)
+    return -torch.logsumexp(log_probability.masked_fill(~allowed, -torch.inf), 1).sum()
