@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 from numpy.typing import NDArray
 
 from learnsys.graphs.graph import Graph
@@ -65,3 +65,54 @@ def best_partition(graph: Graph) -> NDArray[np.int32]:
 def clique_bound(graph: Graph) -> int:
     """No independent set is larger: it has at most one vertex of each clique of a partition."""
     return int(best_partition(graph).max(initial=-1)) + 1
+
+
+@njit([types.boolean[::1](INTS, LONGS, LONGS, LONGS)], cache=True, nogil=True)
+def _needed(edge, starts, order, covered):
+    """Which stars are needed, looked at in `order`: those that have an edge that none taken before covers.
+
+    Args:
+        edge: the edges of the stars, one after the other.
+        starts: (stars + 1,).
+        covered: (edges,), zeros.
+    """
+    needed = np.zeros(order.size, np.bool_)
+    for star in order:
+        for k in range(starts[star], starts[star + 1]):
+            if not covered[edge[k]]:
+                needed[star] = True
+        if needed[star]:
+            for k in range(starts[star], starts[star + 1]):
+                covered[edge[k]] = 1
+    return needed
+
+
+def clique_cover(graph: Graph) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cliques that together hold every edge: the cliques of a partition, and stars, that is a vertex with its
+    neighbours in one of them; larger stars are preferred.
+
+    Returns:
+        Entries (clique, vertex), int64 each, by clique; every vertex is in one at least.
+    """
+    part = best_partition(graph).astype(np.int64)
+    cliques = int(part.max(initial=-1)) + 1
+    centre = np.repeat(np.arange(graph.n), graph.degrees)
+    leaf = graph.indices.astype(np.int64)
+    between = part[centre] != part[leaf]
+    centre, leaf = centre[between], leaf[between]
+    pair = np.minimum(centre, leaf) * graph.n + np.maximum(centre, leaf)
+    _, edge = np.unique(pair, return_inverse=True)
+    key = centre * cliques + part[leaf]
+    order = np.argsort(key, kind="stable")
+    _, first, sizes = np.unique(key[order], return_index=True, return_counts=True)
+    starts = np.append(first, order.size).astype(np.int64)
+    edge = edge[order].astype(np.int32)
+    by_size = np.argsort(-sizes, kind="stable")
+    needed = _needed(edge, starts, by_size, np.zeros(order.size, np.int64))
+    star = np.repeat(np.arange(sizes.size), sizes)
+    number = np.cumsum(needed) - 1 + cliques
+    inside = needed[star]
+    row = np.concatenate([part, number[star[inside]], number[needed]])
+    vertex = np.concatenate([np.arange(graph.n), leaf[order][inside], centre[order][first[needed]]])
+    by_row = np.lexsort((vertex, row))
+    return row[by_row], vertex[by_row]

@@ -42,12 +42,14 @@ class Clock:
         limits: what it may spend.
         iterations: what it has spent; the policy counts.
         curve: (CPU seconds, iterations, size) at each improvement, sizes ascending.
+        shift: vertices that `improved` adds, for a search on a part of the graph.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.iterations = 0
         self.curve: list[tuple[float, int, int]] = []
+        self.shift = 0
         self._start = time.process_time()
 
     @property
@@ -72,6 +74,7 @@ class Clock:
 
     def improved(self, size: int) -> None:
         """Note the size of a set in hand; what is no improvement is passed over."""
+        size += self.shift
         if not self.curve or size > self.curve[-1][2]:
             self.curve.append((self.seconds, self.iterations, size))
 

@@ -15,6 +15,10 @@ POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     "random": ("learnsys.policies.independent_set.greedy:Random", {}),
     "arw": ("learnsys.policies.independent_set.arw:ARW", {}),
     "numvc": ("learnsys.policies.independent_set.numvc:NuMVC", {}),
+    "reduced_arw": ("learnsys.policies.independent_set.auto:ReducedARW", {}),
+    "reduced_numvc": ("learnsys.policies.independent_set.auto:ReducedNuMVC", {}),
+    "auto": ("learnsys.policies.independent_set.auto:Auto", {}),
+    "exact": ("learnsys.policies.independent_set.exact:Exact", {}),
 }
 """name -> ("module:Class", constructor arguments). Strings, so that a kernel is compiled only when it is used."""
 
