@@ -60,6 +60,8 @@ class TrainingConfig:
     """epochs"""
     stop_after: int = 20
     """epochs without a better validation loss"""
+    most: int = 0
+    """samples used at most, the first ones; 0 takes all"""
     norm_every: int = 10
     """the normalisations are estimated on every tenth sample"""
 
@@ -67,7 +69,11 @@ class TrainingConfig:
         if self.target not in get_args(Target):
             raise InputError(f"target={self.target!r}", remedy=f"choose from {', '.join(get_args(Target))}")
         counts = (self.batch, self.epoch, self.epochs, self.decay_after, self.stop_after, self.norm_every)
-        if min(counts) < 1 or not (self.temperature > 0 and self.learning_rate > 0 and 0 < self.decay <= 1):
+        if (
+            min(counts) < 1
+            or self.most < 0
+            or not (self.temperature > 0 and self.learning_rate > 0 and 0 < self.decay <= 1)
+        ):
             raise InputError("counts, learning rate and temperature must be positive, decay between 0 and 1")
 
 

@@ -24,15 +24,20 @@ KEPT_BYTES = 1 << 30
 
 
 class Examples(Sequence[Example]):
-    """A set of samples as the network reads them; the first gibibyte read stays in memory."""
+    """A set of samples as the network reads them; the first gibibyte read stays in memory.
 
-    def __init__(self, samples: SampleSet, config: GcnnConfig) -> None:
+    Args:
+        most: how many of them at most, the first ones; 0 for all.
+    """
+
+    def __init__(self, samples: SampleSet, config: GcnnConfig, most: int = 0) -> None:
         self._samples, self._config = samples, config.model
+        self._length = min(len(samples), most or len(samples))
         self._kept: dict[int, Example] = {}
         self._room = KEPT_BYTES
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return self._length
 
     def __getitem__(self, number: Any) -> Any:
         kept = self._kept.get(number)

@@ -30,7 +30,7 @@ class ImitationTask:
 
     def __init__(self, config: GcnnConfig, train: SampleSet, valid: SampleSet, seed: int) -> None:
         self.fitter = Fitter(config, seed)
-        self.train, self.valid = Examples(train, config), Examples(valid, config)
+        self.train, self.valid = Examples(train, config, config.training.most), Examples(valid, config)
 
     def restart(self, number: int) -> None:
         self.fitter.restart(number)
