@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from contextlib import nullcontext
@@ -41,7 +42,9 @@ def solve(
         model: a file (.mps, .lp, .cip, also .gz), or a family of instances such as setcover:tiny.
         policy: names, separated by commas; the model is solved with one after the other. Rules of SCIP: relpscost,
             pscost, fullstrong, mostinf, inference, random, ...; asked at each node: first, uniform, most_fractional,
-            pseudocost, strong_branching, ... A wrong name lists all.
+            pseudocost, strong_branching, ... A wrong name lists all. Trained ones: a folder, or gcnn:setcover. "auto"
+            tries the simple rules and those trained for the family, 10 CPU seconds each, on other instances of it, or
+            on the model itself if it is a file, and takes the best; "auto:relpscost+runs/gcnn" names the candidates.
         seed: of SCIP's permutations and random numbers and of the policy; without it, SCIP permutes nothing.
         time_limit: seconds.
         node_limit: nodes, those before restarts included.
@@ -56,7 +59,8 @@ def solve(
     from learnsys.runs import Run
 
     names = [name for name in policy.split(",") if name]
-    policies = {name: make_branching_policy(name) for name in names}
+    chosen = {name: _choose(name, model) if name.partition(":")[0] == "auto" else name for name in names}
+    policies = {name: make_branching_policy(text, str(model).partition(":")[0]) for name, text in chosen.items()}
     if not names or (solution is not None and len(names) > 1):
         raise InputError("--solution needs exactly one policy" if names else "no policy is given")
     limits = {"limits/time": time_limit, "limits/totalnodes": node_limit, "limits/memory": memory_limit}
@@ -85,6 +89,29 @@ def solve(
         columns = [_column(one) for one in results.values()]
         print_table(model.name, ("", *results), [(row, *(column[row] for column in columns)) for row in columns[0]])
     return 130 if interrupted else 0
+
+
+def _choose(text: str, model: Path) -> str:
+    """The policy that "auto" stands for on this model."""
+    from learnsys.cli.console import progress_bar
+    from learnsys.policies.branching.choice import choose, parse_candidates
+    from learnsys.policies.branching.evaluation import EvaluationConfig
+    from learnsys.policies.branching.protocol import VALIDATION_SEED
+
+    family = str(model).partition(":")[0]
+    config = EvaluationConfig(
+        str(model),
+        parse_candidates(text, family),
+        count=3,
+        instance_seed=VALIDATION_SEED,
+        seeds=1,
+        time_limit=10.0,
+    )
+    with progress_bar("trying policies", len(config.names()) * len(config.policies)) as advance:
+        chosen, ranked = choose(config, report=advance)
+    times = ", ".join(f"{each.policy} {each.seconds:.2f} s" for each in ranked)
+    print(f"{text} is {chosen} ({times})", file=sys.stderr)
+    return chosen
 
 
 def _read(model: Path, seed: int | None) -> Model:

@@ -85,6 +85,62 @@ def evaluate(
     return 1 if different else 0
 
 
+def choose(
+    instances: str,
+    out: Path,
+    policies: str = "",
+    count: int = 5,
+    seeds: int = 1,
+    time_limit: float = 60.0,
+    dual_task: bool = False,
+    workers: int = 1,
+    json: bool = False,
+) -> int:
+    """Try policies on validation instances and keep the best one, as a folder that works as a policy.
+
+    The best is the one with the greatest dual integral in the dual task, else the fastest (1-shifted geometric mean
+    of CPU seconds, a run that came to the limit counts twice), else the one with the smallest gap.
+
+    Args:
+        instances: a family, a model file or a directory.
+        out: the folder; a run that was killed goes on there.
+        policies: as in learnsys branch evaluate; by default SCIP's relpscost, pscost and random, and all trained
+            policies that ship for the family.
+        count: instances of a family, drawn from a seed of their own.
+        seeds: solving processes of each policy on each instance.
+        time_limit: CPU seconds of a solving process.
+        dual_task: choose for the ML4CO dual task.
+        workers: processes, each on a core of its own; -1 is one for each core.
+        json: print JSON instead of a table.
+    """
+    from dataclasses import asdict
+
+    from learnsys.cli.console import print_json, print_table, progress_bar
+    from learnsys.policies.branching.choice import choose as run
+    from learnsys.policies.branching.choice import known_candidates
+    from learnsys.policies.branching.evaluation import EvaluationConfig
+    from learnsys.policies.branching.protocol import VALIDATION_SEED
+
+    config = EvaluationConfig(
+        instances=instances,
+        policies=_parse(policies) if policies else known_candidates(instances.partition(":")[0]),
+        count=count,
+        instance_seed=VALIDATION_SEED,
+        seeds=seeds,
+        time_limit=time_limit,
+        dual_task=dual_task,
+    )
+    with progress_bar(f"trying policies on {instances}", len(config.names()) * seeds * len(config.policies)) as advance:
+        chosen, ranked = run(config, workers=workers, out=out, report=advance)
+    if json:
+        print_json({"chosen": chosen, "standings": [asdict(each) for each in ranked]})
+        return 0
+    rows = [list(asdict(each).values()) for each in ranked]
+    print_table(f"{instances}: {chosen}", ["policy", "solved", "CPU s", "gap", "dual integral"], rows, 0)
+    print(f"chosen policy: {out} (learnsys branch solve MODEL --policy {out})")
+    return 0
+
+
 def _parse(text: str) -> tuple[tuple[str, str], ...]:
     """Labels and names of policies from "relpscost,gcnn=runs/gcnn"."""
     found = []

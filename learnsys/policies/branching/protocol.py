@@ -15,3 +15,5 @@ COLLECTION_SEED = 0
 """seed of the instances that samples come from, if none is given"""
 EVALUATION_SEED = 1
 """seed of the instances that policies are compared on, if none is given; none of them has been trained on"""
+VALIDATION_SEED = 2
+"""seed of the instances that a policy is chosen on"""

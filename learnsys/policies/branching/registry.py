@@ -37,6 +37,8 @@ POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 LEARNED: dict[str, str] = {
     "gcnn": "learnsys.policies.branching.gcnn.policy:GcnnPolicy",
+    "trees": "learnsys.policies.branching.features.policy:TreesPolicy",
+    "mlp": "learnsys.policies.branching.features.policy:MlpPolicy",
 }
 """kind, as the `config.json` of a trained policy's folder says under "policy" -> "module:Class" with `load(folder)`."""
 
@@ -72,6 +74,8 @@ def make_branching_policy(name: str, family: str | None = None, **arguments: Any
         raise InputError(f"no branching policy is called {name!r}", remedy=remedy)
     about = read_json(folder / "config.json")
     kind = str(about.get("policy")) if isinstance(about, dict) else ""
+    if kind == "choice":  # of `learnsys branch choose`
+        return make_branching_policy(str(about.get("chosen")), about.get("family"))
     if kind not in LEARNED:
         raise InputError(
             f"holds no branching policy ({kind!r})", file=folder / "config.json", remedy="give a trained one's folder"
