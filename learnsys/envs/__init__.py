@@ -23,6 +23,9 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "learnsys/Branching-v0": {"entry_point": "learnsys.envs.branching.environment:BranchingEnv"},
     "learnsys/NodeSelection-v0": {"entry_point": "learnsys.envs.branching.node_selection:NodeSelectionEnv"},
     "learnsys/Configuring-v0": {"entry_point": "learnsys.envs.branching.configuring:ConfiguringEnv"},
+    "learnsys/MaximumIndependentSet-v0": {
+        "entry_point": "learnsys.envs.independent_set.environment:MaximumIndependentSetEnv",
+    },
     "learnsys/PrimalSearch-v0": {"entry_point": "learnsys.envs.branching.primal_search:PrimalSearchEnv"},
 }
 """Environment id -> keyword arguments of `gymnasium.register`."""
