@@ -112,7 +112,7 @@ class Graph:
             return source
         if hasattr(source, "tocoo"):
             return cls.from_scipy(source)
-        if hasattr(source, "nodes") and hasattr(source, "edges"):
+        if is_networkx(source):
             return cls.from_networkx(source)
         try:
             return cls.from_edges(source)
@@ -235,6 +235,11 @@ class Graph:
         mask = np.zeros(self.n, np.bool_)
         mask[chosen] = True
         return int(mask.sum()) == chosen.size and conflict(self.indptr, self.indices, mask) < 0
+
+
+def is_networkx(source: Any) -> bool:
+    """Whether an object is a graph of networkx, told without importing it."""
+    return hasattr(source, "adj") and hasattr(source, "nodes") and callable(getattr(source, "edges", None))
 
 
 def check_memory(nodes: int, edges: int, file: Any = None, place: str | None = None) -> None:

@@ -35,6 +35,10 @@ class Limits:
             )
 
 
+Watch = Callable[[float, int], None]
+"""told from time to time: CPU seconds spent, size of the best set so far"""
+
+
 class Clock:
     """Counts what a search spends, and notes when it improves.
 
@@ -45,8 +49,9 @@ class Clock:
         shift: vertices that `improved` adds, for a search on a part of the graph.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, watch: Watch | None = None) -> None:
         self.limits = limits
+        self._watch = watch
         self.iterations = 0
         self.curve: list[tuple[float, int, int]] = []
         self.shift = 0
@@ -94,6 +99,8 @@ class Clock:
                 break
             self.iterations += done
             self.improved(size)
+            if self._watch is not None:
+                self._watch(self.seconds, self.curve[-1][2])
             slice_seconds = min(_SLICE, self.left / 8)
             many = max(1, int(many * min(4.0, slice_seconds / max(1e-9, self.seconds - start))))
 
@@ -159,22 +166,31 @@ class IndependentSetPolicy(ABC):
         """
 
     def solve(
-        self, graph: Graph, *, seconds: float = math.inf, iterations: int | None = None, seed: int = 0
+        self,
+        graph: Graph,
+        *,
+        seconds: float = math.inf,
+        iterations: int | None = None,
+        seed: int = 0,
+        watch: Watch | None = None,
     ) -> Solution:
         """A verified independent set.
 
         Args:
             seconds: CPU seconds; slightly more may pass, since the clock is looked at between slices of work.
             iterations: see `Limits`.
+            watch: told how far the search is.
 
         Raises:
             InputError: no limit is given to a policy that needs one, or an impossible one.
             RuntimeError: the policy is wrong: its set is not independent, or larger than its bound.
         """
         limits = Limits(seconds, iterations)
+        if seed < 0:
+            raise InputError(f"seed={seed}", remedy="give a seed from 0")
         if self.anytime and seconds == math.inf and iterations is None:
             raise InputError(f"{type(self).__name__} goes on until stopped", remedy="give seconds or iterations")
-        clock = Clock(limits)
+        clock = Clock(limits, watch)
         found = self.search(graph, clock, seed)
         vertices = np.sort(np.asarray(found.vertices, np.int64))
         if not graph.is_independent(vertices):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learnsys.errors import InputError
 from learnsys.graphs.graph import Graph
 from learnsys.policies.independent_set import reductions_kernel as kernel
+
+Array = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +61,7 @@ class Reducer:
         kernel.touch_all(*self._state)
 
     @property
-    def _state(self) -> Any:  # the arrays that all kernels take first
+    def _state(self) -> tuple[Array, Array, Array, Array, Array]:
         return self._pool, self._rows, self.degree, self._lists, self._count
 
     @property
@@ -76,11 +78,17 @@ class Reducer:
 
     def take(self, vertex: int) -> None:
         """Put a vertex that is left into the set."""
+        self._require_left(vertex)
         kernel.take(*self._state, self._log, vertex)
 
     def delete(self, vertex: int) -> None:
-        """Leave a vertex out of the set."""
+        """Leave a vertex that is left out of the set."""
+        self._require_left(vertex)
         kernel.delete(*self._state, vertex)
+
+    def _require_left(self, vertex: int) -> None:
+        if not 0 <= vertex < self._nodes or self.degree[vertex] < 0:
+            raise InputError(f"vertex {vertex} is not left in the graph", remedy="choose one of degree 0 or more")
 
     def rest(self) -> Reduced:
         """What is left, as a compact graph."""

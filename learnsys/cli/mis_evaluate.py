@@ -1,0 +1,174 @@
+"""`learnsys mis evaluate`: policies compared on a folder of graphs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from learnsys.cli.console import print_json, print_table, progress_bar
+from learnsys.errors import InputError
+
+if TYPE_CHECKING:
+    from learnsys.policies.independent_set.evaluation import Trial
+
+_COLUMNS = ("policy", "mean size", "± seeds", "of best known", "drop %", "at best %", "proved %", "CPU-s")
+
+
+def evaluate(
+    graphs: Annotated[Path, tyro.conf.Positional],
+    *,
+    policies: str = "greedy,arw,numvc,auto",
+    time: float = 1.0,
+    iterations: int = 0,
+    seeds: int = 1,
+    best_known: Path | None = None,
+    workers: int = 1,
+    out: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Compare policies on graphs: mean size, ratio to the best sets known, CPU seconds.
+
+    The best sets known are kept in a file beside the graphs; a larger verified set replaces the one there, and so does
+    a lower upper bound. Ratios are to these, the present runs included.
+
+    Args:
+        graphs: a folder of graphs in any known format, or one file.
+        policies: names, separated by commas; NAME=FOLDER, or a folder, is a trained one.
+        time: CPU seconds at most, for each run.
+        iterations: at most, if not 0; with --time inf results depend on graphs and seeds alone.
+        seeds: runs of each policy on each graph, with seeds 0, 1, ...
+        best_known: the file of best sets; best_known.json in the folder unless given.
+        workers: runs at a time; -1 is one for each core.
+        out: a run folder: summary.json, results.csv (each run), timings.json, report.html (quality against time).
+        json: print JSON instead of a table.
+    """
+    from learnsys.files import write_text
+    from learnsys.graphs.io import graph_files
+    from learnsys.policies.independent_set.base import Limits
+    from learnsys.policies.independent_set.best_known import FILE, BestKnown
+    from learnsys.policies.independent_set.evaluation import run_trials, summarise
+    from learnsys.runs import Run
+
+    if seeds < 1:
+        raise InputError(f"--seeds {seeds}", remedy="give at least 1")
+    chosen = _labels(policies)
+    limits = Limits(time, iterations or None)
+    named = list(graph_files(graphs))
+    known = BestKnown(best_known or (graphs if graphs.is_dir() else graphs.parent) / FILE)
+    config = {"graphs": str(graphs), "policies": chosen, "time": time, "iterations": iterations, "seeds": seeds}
+    run = None if out is None else Run(out, config)
+    by_name = dict(named)
+    trials: list[Trial] = []
+    improved = 0
+    with progress_bar("searching", len(named) * len(chosen) * seeds) as advance:
+        try:
+            for trial in run_trials(chosen, named, limits, seeds, workers):
+                trials.append(trial)
+                improved += known.offer(trial.graph, by_name[trial.graph], trial.solution, trial.policy)
+                advance(1)
+        finally:
+            known.save()
+    best = {name: known.size(graph) or 0 for name, graph in named}
+    rows = summarise(trials, best)
+    proved = sum(known.proved(graph) for _, graph in named)
+    about = {"graphs": len(named), "proved": proved, "best_mean": sum(best.values()) / len(best)}
+    if run is not None:
+        write_text(run.folder / "results.csv", _csv(trials, best))
+        _report(run.folder / "report.html", str(graphs), trials, best, rows, about)
+        seconds = {row["policy"]: row["seconds"] for row in rows}
+        lasting = [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+        run.finish({**about, "results": lasting}, {"seconds": seconds})
+    if json:
+        print_json({**about, "best_known": str(known.path), "results": rows})
+        return 0
+    title = f"{graphs}: {len(named):,} graphs, best known {about['best_mean']:.2f} on average, {proved:,} proved"
+    print_table(
+        title, _COLUMNS, [_cells(row) for row in rows], best=max(range(len(rows)), key=lambda k: rows[k]["size"])
+    )
+    print(f"{known.path}: {improved:,} improvements")
+    return 0
+
+
+def _labels(text: str) -> dict[str, str]:
+    """Label -> policy, from a list separated by commas."""
+    chosen: dict[str, str] = {}
+    for name in filter(None, (each.strip() for each in text.split(","))):
+        label = name.partition("=")[0].rstrip("/").rpartition("/")[2]
+        label = label if label not in chosen else name
+        if label in chosen:
+            raise InputError(f"policy {name!r} is named twice", remedy="name it once; seeds repeat runs")
+        chosen[label] = name
+    if not chosen:
+        raise InputError("no policy is named", remedy="give --policies greedy,arw")
+    return chosen
+
+
+def _cells(row: dict[str, Any]) -> list[Any]:
+    shares = [100 * row[key] for key in ("drop", "at_best", "proved")]
+    return [
+        row["policy"],
+        f"{row['size']:,.2f}",
+        row["spread"],
+        f"{row['ratio']:.4f}",
+        *shares,
+        f"{row['seconds']:.4f}",
+    ]
+
+
+def _largest(rows: list[dict[str, Any]]) -> int:
+    return max(range(len(rows)), key=lambda k: rows[k]["size"])
+
+
+def _csv(trials: Sequence[Trial], best: dict[str, int]) -> str:
+    target = io.StringIO()
+    table = csv.writer(target, lineterminator="\n")
+    table.writerow(["policy", "graph", "seed", "size", "best_known", "bound", "iterations", "cpu_seconds"])
+    for each in trials:
+        found = each.solution
+        bound = "" if found.bound is None else found.bound
+        table.writerow(
+            [each.policy, each.graph, each.seed, found.size, best[each.graph], bound, found.iterations, found.seconds]
+        )
+    return target.getvalue()
+
+
+def _report(
+    path: Path,
+    graphs: str,
+    trials: Sequence[Trial],
+    best: dict[str, int],
+    rows: list[dict[str, Any]],
+    about: dict[str, Any],
+) -> None:
+    """One page: the table, and quality against time."""
+    import numpy as np
+
+    from learnsys.policies.independent_set.evaluation import quality
+    from learnsys.report import Page
+    from learnsys.runs import versions
+
+    page = Page(
+        f"Independent sets of {graphs}",
+        f"{about['graphs']:,} graphs; the best sets known have {about['best_mean']:.2f} vertices on average, and "
+        f"{about['proved']:,} are proved to be largest.",
+    )
+    page.table(_COLUMNS, [_cells(row) for row in rows], best=_largest(rows))
+    page.heading("Quality against time")
+    last = max(trial.solution.curve[-1][0] for trial in trials)
+    end = max(last, *(row["seconds"] for row in rows))
+    times = np.geomspace(1e-5, max(end, 1e-4), 200)
+    with page.figure("Mean size relative to the best known, against CPU seconds spent on a graph") as axes:
+        for row in rows:
+            curve = quality([trial for trial in trials if trial.policy == row["policy"]], best, times)
+            if np.isfinite(curve).any():
+                axes.plot(times, curve, label=row["policy"], drawstyle="steps-post")
+        axes.set_xscale("log")
+        axes.set_xlabel("CPU seconds")
+        axes.set_ylabel("size / best known")
+        axes.legend(frameon=False)
+    page.write(path, "made with " + ", ".join(f"{name} {version}" for name, version in versions().items()))
