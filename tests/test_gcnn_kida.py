@@ -19,7 +19,7 @@ from learnsys.policies.branching.samples import SampleSet
 from learnsys.runs import read_json, read_metrics
 from learnsys.settings import override
 
-FAMILY = "item_placement:tiny"
+FAMILY = "item_placement:small_items=12,big_items=1,bins=3,resources=1,capacity_factor=2.5"
 TINY = override(
     KidaConfig(),
     (

@@ -30,7 +30,8 @@ def train(
     Args:
         data: the folder of samples, with train, valid and test in it.
         out: the run folder, which then works as a policy (--policy OUT).
-        recipe: gcnn, gcnn_small (half the width), gcnn_tiny (a quarter), gcnn_paper, gcnn_kida, gcnn_kida_anonymous.
+        recipe: gcnn, gcnn_small (half the width), gcnn_tiny (a quarter), gcnn_paper, gcnn_kida, gcnn_kida_anonymous;
+            trees (boosted, on hand-made features of the candidates) or mlp (a small network on them).
         seed: decides everything random.
         minutes: stop after the epoch in which this much time is over; the result then depends on the machine's speed.
         set: settings of the recipe to change, such as width=32 learning_rate=0.003.
@@ -43,8 +44,11 @@ def train(
     from learnsys.policies.branching.gcnn.training import train_gcnn
     from learnsys.settings import override
 
+    if recipe in ("trees", "mlp"):
+        return _train_features(data, out, recipe, seed, set, smoke, json)
     if recipe not in RECIPES:
-        raise InputError(f"no recipe is called {recipe!r}", remedy=f"choose from {', '.join(RECIPES)}")
+        known = ", ".join([*RECIPES, "trees", "mlp"])
+        raise InputError(f"no recipe is called {recipe!r}", remedy=f"choose from {known}")
     config = override(RECIPES[recipe](), set)
     if smoke:
         config = override(config, ("epoch=32", "epochs=2"))
@@ -63,6 +67,31 @@ def train(
     print_table(f"{recipe} on {data}, best epoch {summary['best_epoch']} of {summary['epochs']}", columns, rows)
     chance = summary["by_chance"]
     print(f"acc@1 on the test samples: random {chance['random']:.3f}, pseudocosts {chance['pseudocost']:.3f}")
+    print(f"trained policy: {out} (learnsys branch solve MODEL --policy relpscost,{out})")
+    return 0
+
+
+def _train_features(
+    data: Path, out: Path, recipe: str, seed: int, settings: tuple[str, ...], smoke: bool, json: bool
+) -> int:
+    """The recipes on Khalil's features."""
+    from learnsys.cli.console import print_json, print_table, progress_report
+    from learnsys.policies.branching.features.training import RECIPES, train_features
+    from learnsys.settings import override
+
+    config = override(RECIPES[recipe](), settings)
+    if smoke:
+        config = override(config, ("trees=5",) if recipe == "trees" else ("epochs=2",))
+    with progress_report(f"training {recipe}") as report:
+        summary = train_features(data, recipe, config, out, seed=seed, report=report)
+    if json:
+        print_json(summary)
+        return 0
+    rows = [
+        [part, summary["samples"][key], *summary[part].values()]
+        for part, key in (("validation", "valid"), ("test", "test"))
+    ]
+    print_table(f"{recipe} on {data}", ["part", "samples", *summary["test"]], rows)
     print(f"trained policy: {out} (learnsys branch solve MODEL --policy relpscost,{out})")
     return 0
 
@@ -103,7 +132,7 @@ def kida(
     valid = max(1, samples // 5)
     config = override(KidaConfig(rounds=rounds, full_every=full_every, samples=samples, valid=valid), set)
     if smoke:
-        tiny = ("rounds=2", "full_every=1", "samples=6", "valid=2", "node_limit=9", "epochs=1", "full_epochs=2")
+        tiny = ("rounds=2", "full_every=1", "samples=4", "valid=1", "node_limit=9", "epochs=1", "full_epochs=2")
         config = override(config, (*tiny, "instances=2", "limit=20", "epoch=16", "probability=0.5", "most_samples=3"))
     with progress_report("kida") as report:
         summary = train_kida(instances, config, out, seed=seed, workers=workers, report=report)
