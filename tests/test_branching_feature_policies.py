@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from learnsys.cli import main
 from learnsys.envs.branching.instances import parse_family
 from learnsys.errors import InputError
 from learnsys.imitation import save_arrays
@@ -151,6 +152,14 @@ class TestTraining:
         assert done.primal_bound == pytest.approx(plain.getObjVal())
         model.free()
         plain.free()
+
+    def test_the_command(self, samples, tmp_path, capsys):
+        arguments = ["branch", "train", "--data", str(samples), "--recipe", "mlp", "--smoke", "--json"]
+        assert main([*arguments, "--out", str(tmp_path / "run"), "--set", "width=8"]) == 0
+        assert json.loads(capsys.readouterr().out)["test"]["acc@10"] <= 1.0
+        assert MlpPolicy.load(tmp_path / "run").arrays["layers.0.weight"].shape == (8, WIDTH)
+        assert main([*arguments, "--out", str(tmp_path / "run"), "--set", "depth=8"]) == 2
+        assert "depth" in capsys.readouterr().err
 
     def test_saved_and_loaded_it_decides_alike(self, trained, tmp_path):
         _, folder, _ = trained
