@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,11 +42,16 @@ class Example:
         graph = BipartiteGraph(sample.row_pointers, sample.columns, sample.values, len(features))
         return cls(features, sample.row_features, graph, sample.candidates, sample.scores)
 
+    @cached_property
+    def back(self) -> BipartiteGraph:
+        """From rows to the candidates."""
+        return self.graph.of_sources(self.candidates)
+
     @property
     def n_bytes(self) -> int:
-        graph = self.graph
+        graph, back = self.graph, self.back
         arrays = (self.variable_features, self.row_features, graph.pointers, graph.sources, graph.values)
-        return sum(array.nbytes for array in arrays)
+        return sum(array.nbytes for array in (*arrays, back.pointers, back.sources, back.values))
 
 
 def collate(examples: Sequence[Example], every_variable: bool = False) -> Batch:
@@ -54,17 +60,18 @@ def collate(examples: Sequence[Example], every_variable: bool = False) -> Batch:
     Args:
         every_variable: take all variables as candidates.
     """
-    chosen = [
-        np.arange(each.graph.n_sources, dtype=np.int32) if every_variable else each.candidates for each in examples
-    ]
+    if every_variable:
+        chosen = [np.arange(each.graph.n_sources, dtype=np.int32) for each in examples]
+        back = [each.graph.transpose for each in examples]
+    else:
+        chosen, back = [each.candidates for each in examples], [each.back for each in examples]
     counts = [len(each) for each in chosen]
     first = np.cumsum([0, *(each.graph.n_sources for each in examples)])[:-1]
-    parts = zip(examples, chosen, strict=True)
     return Batch(
         torch.from_numpy(np.concatenate([each.variable_features for each in examples])),
         torch.from_numpy(np.concatenate([each.row_features for each in examples])),
         BipartiteGraph.batch([each.graph for each in examples]),
-        BipartiteGraph.batch([each.graph.of_sources(variables) for each, variables in parts]),
+        BipartiteGraph.batch(back),
         torch.from_numpy(np.concatenate(chosen) + np.repeat(first, counts)),
         torch.from_numpy(np.repeat(np.arange(len(examples)), counts)),
         torch.from_numpy(np.concatenate([np.arange(count) for count in counts])),
