@@ -197,7 +197,7 @@ def test_integer_programs_and_back(graph):
 def test_other_programs_are_no_independent_sets():
     from learnsys.envs.branching.instances import make_family as make_program
 
-    with pytest.raises(InputError, match="is no independent set"):
+    with pytest.raises(InputError, match="is no maximum independent set"):
         from_milp(make_program("setcover", rows=20, cols=30, density=0.2).instance(0))
 
 
