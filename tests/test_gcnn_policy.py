@@ -12,7 +12,7 @@ from learnsys.policies.branching.gcnn.config import ModelConfig
 from learnsys.policies.branching.gcnn.data import Example, collate
 from learnsys.policies.branching.gcnn.model import GcnnModel
 from learnsys.policies.branching.gcnn.policy import GcnnPolicy
-from learnsys.policies.branching.registry import make_branching_policy
+from learnsys.policies.branching.registry import TRAINED, make_branching_policy
 from learnsys.policies.branching.samples import graph_arrays
 from learnsys.policies.branching.solve import solve
 
@@ -69,6 +69,20 @@ def test_any_weights_end_at_the_optimum(tmp_path):
         assert done.status == "optimal"
         bounds.append(done.primal_bound)
     assert bounds[0] == pytest.approx(bounds[1])
+
+
+@pytest.mark.parametrize("folder", sorted((TRAINED / "gcnn").glob("*/")), ids=lambda folder: folder.name)
+def test_shipped_networks_are_small_described_and_work(folder):
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 1_000_000
+    card = (folder / "README.md").read_text()
+    assert "learnsys branch train" in card or "learnsys branch kida" in card
+    policy = make_branching_policy(f"gcnn:{folder.name}")
+    observation = NodeBipartite(incumbent=policy.config.incumbent)
+    env = BranchingEnv("setcover:tiny", observation=observation, form="direct", scip_params=NO_HELP)
+    seen, info = env.reset(seed=0)
+    logits = policy.logits(seen, info["action_set"])
+    env.close()
+    assert np.isfinite(logits).all() and logits.std() > 0
 
 
 def test_without_an_lp_the_first_candidate():

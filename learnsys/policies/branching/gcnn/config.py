@@ -87,7 +87,7 @@ class GcnnConfig:
 
 def gcnn() -> GcnnConfig:
     """For thousands of samples rather than the paper's hundred thousand: smaller epochs, any best candidate will do."""
-    return GcnnConfig(training=TrainingConfig(target="ties", epoch=2_000, epochs=60, decay_after=4, stop_after=10))
+    return GcnnConfig(training=TrainingConfig(target="ties", epoch=2_000, epochs=60, decay_after=8, stop_after=20))
 
 
 def gcnn_small() -> GcnnConfig:
