@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from learnsys.cli import main
 from learnsys.envs.cache.accesses import NEVER
@@ -18,7 +19,7 @@ from learnsys.errors import InputError
 from learnsys.imitation import silent
 from learnsys.policies.cache.parrot.config import RECIPES, parrot
 from learnsys.policies.cache.parrot.policy import ParrotPolicy
-from learnsys.policies.cache.parrot.task import ParrotTask, Split
+from learnsys.policies.cache.parrot.task import ParrotTask, Split, _windows
 from learnsys.policies.cache.parrot.training import train_parrot
 from learnsys.runs import read_json, read_metrics
 from learnsys.settings import override
@@ -229,3 +230,10 @@ def test_ablations(tmp_path, trace, capsys):
     assert run["test"]["normalised"] == found["no DAgger"]["loop"]["test"][1]
     assert main(["cache", "ablate", *fixed, "--variants", "full,no love"]) == 2
     assert "choose from full" in capsys.readouterr().err
+
+
+def test_windows_of_decisions_by_hand():
+    """Two sequences of four decisions with a history of 3: rows 0 to 5 and 10 to 15 of the memory."""
+    memory = torch.cat((torch.arange(6.0), torch.arange(10.0, 16.0))).view(2, 6, 1)
+    windows = _windows(memory, np.array([0, 3, 5]), 3)
+    assert windows[..., 0].tolist() == [[0, 1, 2], [3, 4, 5], [11, 12, 13]]

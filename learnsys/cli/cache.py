@@ -60,7 +60,8 @@ def simulate(
     Args:
         trace: a trace file of any known format, or sample:NAME.
         policies: names, separated by commas (a wrong one shows them all); NAME=FOLDER loads a trained policy from its
-            run folder; all stands for every policy that learns nothing beforehand. Unless given, a selection.
+            run folder, and parrot alone is the one that ships for a sample; all stands for every policy that learns
+            nothing beforehand. Unless given, a selection.
         capacity: bytes held, 2MiB unless given; for objects their number (5000), or a share of all (10%, the default)
             or bytes (64MiB), which count object sizes where the trace has them. Several, separated by commas, are
             simulated one after the other.
@@ -97,6 +98,7 @@ def simulate(
         seed=seed,
         workers=workers or os.cpu_count() or 1,
         guard=guard,
+        trace=trace,
     )
     run = None
     if out is not None:

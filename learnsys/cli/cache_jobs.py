@@ -29,6 +29,7 @@ class Question:
     seed: int
     workers: int
     guard: bool = False
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def simulate_sets(question: Question, spool: Spool) -> Answer:
     from learnsys.policies.cache.base import SetPolicy
     from learnsys.policies.cache.simulation import compare, needs_fit
 
-    policies = parse_policies(question.policies, question.guard)
+    policies = parse_policies(question.policies, question.guard, question.trace)
     geometries = {
         size: CacheGeometry(parse_bytes(size), question.ways, question.line_size) for size in question.capacities
     }
@@ -119,11 +120,12 @@ def simulate_objects(question: Question, spool: Spool) -> Answer:
     return Answer(results, window, list(dict.fromkeys(notes)))
 
 
-def parse_policies(text: str, guard: bool = False) -> dict[str, Any]:
+def parse_policies(text: str, guard: bool = False, trace: str = "") -> dict[str, Any]:
     """label -> policy of a list such as "lru,parrot=runs/parrot,guard:learnsys_cache,belady".
 
     Args:
         guard: put all learned policies under the guard; their labels then begin with "guard:".
+        trace: where a parrot without a folder is the one that ships for this sample.
 
     Raises:
         InputError: an unknown name, or one listed twice.
@@ -135,6 +137,7 @@ def parse_policies(text: str, guard: bool = False) -> dict[str, Any]:
         load_learned_policy,
         make_set_policy,
     )
+    from learnsys.policies.cache.shipped import shipped_folder
 
     if text.strip() == "all":
         made = {name: make_set_policy(name) for name in SET_POLICIES}
@@ -147,6 +150,8 @@ def parse_policies(text: str, guard: bool = False) -> dict[str, Any]:
         label = name if folder and name not in chosen else item
         if label in chosen:
             raise InputError(f"policy {item!r} is listed twice")
+        if not folder and name.removeprefix(GUARD) == "parrot":
+            folder = str(shipped_folder("parrot", trace))
         chosen[label] = load_learned_policy(name, folder) if folder else make_set_policy(name)
     if not chosen:
         raise InputError("no policies given", remedy=f"choose from {', '.join(SET_POLICIES)}")

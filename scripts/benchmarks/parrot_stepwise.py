@@ -1,8 +1,9 @@
 """Parrot computed one access at a time, as the published code is built: what `parrot_speed` compares with.
 
-For every access, hit or miss: dictionaries from values to ids, one call of an LSTM cell, a deque of states, one
-attention over the lines of the set; the losses step by step, on Python lists of entries. The arithmetic is that of
-`learnsys.policies.cache.parrot`, whose weights and vocabularies it takes, so that results can be compared too.
+For every access, hit or miss: dictionaries from values to ids, one call of an LSTM cell, a deque of states, an
+attention for each line of the set, with a copy of the history each; the losses step by step, on Python lists of
+entries. The arithmetic is that of `learnsys.policies.cache.parrot`, whose weights and vocabularies it takes, so that
+results can be compared too.
 """
 
 from __future__ import annotations
@@ -74,8 +75,12 @@ class StepwiseParrot(nn.Module):
         lines = _embed(self.address, self.ids[1], chain.from_iterable(padded)).view(len(entries), ways, -1)
         states = torch.stack(list(history), 1)
         places = self.positions[: states.shape[1]].expand(len(entries), -1, -1)
-        weights = torch.softmax(lines @ self.attention @ states.transpose(1, 2), -1)
-        context = weights @ torch.cat((states, places), -1)
+        # The lines of a set are queries of their own, each with a copy of the history.
+        queries = (lines.flatten(0, 1) @ self.attention).unsqueeze(1)
+        keys = states.repeat_interleave(ways, 0)
+        values = torch.cat((states, places), -1).repeat_interleave(ways, 0)
+        weights = torch.softmax(queries @ keys.transpose(1, 2), -1)
+        context = (weights @ values).view(len(entries), ways, -1)
         scores = self.evict(context).squeeze(-1).masked_fill(~present, -1e9)
         return torch.log_softmax(scores, -1), self.reuse(context).squeeze(-1), present, ((hidden, cell), history)
 

@@ -110,7 +110,8 @@ def parrot() -> ParrotConfig:
     """The default: the paper's model at half its widths, and what was found to pay on recorded programs.
 
     That is: each line's last PC, its age and the features of its own past; evicting by the predicted reuse distance
-    alone, told apart up to 10^6 accesses; loss where something is decided; a trained unknown.
+    alone, told apart up to 10^6 accesses; loss where something is decided; a trained unknown; the data of four rounds,
+    since each round sees another stretch of the trace, and a network fitted to one forgets the others.
     """
     return ParrotConfig(
         ModelConfig(
@@ -127,10 +128,10 @@ def parrot() -> ParrotConfig:
             decisions_only=True,
             final_learning_rate=1e-4,
             collect=400_000,
-            steps=300,
+            steps=150,
             unknown=0.3,
         ),
-        LoopConfig(rounds=10, average=3),
+        LoopConfig(rounds=10, keep=4, average=3),
     )
 
 

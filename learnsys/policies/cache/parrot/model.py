@@ -129,7 +129,7 @@ class ParrotModel(nn.Module):
         batch, decisions, ways, width = lines.shape
         history = self.config.history
         logits = lines.reshape(batch, decisions * ways, width) @ memory[..., :width].transpose(1, 2)
-        logits = logits.view(batch, decisions, ways, -1)
+        logits = logits.view(batch, decisions, ways, memory.shape[1])
         step = logits.stride()
         windows = logits.as_strided(
             (batch, decisions, ways, history), (step[0], step[1] + step[3], step[2], step[3])

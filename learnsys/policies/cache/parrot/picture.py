@@ -100,8 +100,7 @@ def _frequency(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     other = axis.twinx()
     other.plot(at, [row["error"] for row in rows], "o-", color="#1c2430", label="error of log10 reuse (right)")
     other.set_ylim(bottom=0)
-    handles, labels = (sum(parts, []) for parts in zip(*(ax.get_legend_handles_labels() for ax in (axis, other))))
-    axis.legend(handles, labels, fontsize=8, ncols=3, loc="upper left")
+    _legend(axis, other, ncols=3, loc="upper left")
     axis.set_title("choices and predictions by how often a line was seen", fontsize=10)
     for each in (axis, other):
         each.spines["top"].set_visible(False)
@@ -125,7 +124,12 @@ def _curves(axis: Any, metrics: Sequence[Mapping[str, Any]]) -> None:
     other.plot(at, [line["hit_rate"] for line in rounds], "s-", color=PALETTE[0], label="hit rate (right)")
     other.axhline(rounds[0]["lru"], color=PALETTE[5], ls="--", lw=1, label="LRU (right)")
     other.axhline(rounds[0]["belady"], color=PALETTE[2], ls="--", lw=1, label="Belady (right)")
-    handles, labels = (sum(parts, []) for parts in zip(*(ax.get_legend_handles_labels() for ax in (axis, other))))
-    axis.legend(handles, labels, fontsize=8, ncols=2)
+    _legend(axis, other, ncols=2)
     for each in (axis, other):
         each.spines["top"].set_visible(False)
+
+
+def _legend(axis: Any, other: Any, **arguments: Any) -> None:
+    """One legend for both scales."""
+    left, right = axis.get_legend_handles_labels(), other.get_legend_handles_labels()
+    axis.legend([*left[0], *right[0]], [*left[1], *right[1]], fontsize=8, **arguments)

@@ -181,11 +181,16 @@ class ParrotPolicy:
         except RuntimeError as error:
             raise ValueError(" ".join(str(error).split())) from None
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write `model.safetensors` (weights and vocabularies) and, unless a run has put its own, `config.json`."""
+    def save(self, folder: str | os.PathLike[str], *, half: bool = False) -> None:
+        """Write `model.safetensors` (weights and vocabularies) and, unless a run has put its own, `config.json`.
+
+        Args:
+            half: round the weights to float16, for half the bytes.
+        """
         folder = Path(folder)
         vocabularies = {"vocabulary/pc": self.pcs.values, "vocabulary/address": self.addresses.values}
-        save_arrays(folder / "model.safetensors", {**self.weights(), **vocabularies})
+        weights = {name: array.astype(np.float16) if half else array for name, array in self.weights().items()}
+        save_arrays(folder / "model.safetensors", {**weights, **vocabularies})
         if not (folder / "config.json").exists():
             write_json(folder / "config.json", {"policy": self.name, "model": asdict(self.config)})
 

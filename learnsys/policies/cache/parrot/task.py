@@ -183,8 +183,12 @@ class ParrotTask:
         )
         memory = model.memory(model.states(pc, address)[0])[:, warm - self.config.model.history + 1 :]
         decided = times[:, warm:].reshape(-1)
+        shape: tuple[int, ...] = (len(batch), -1)
+        if training.decisions_only:  # each with a window of its own
+            where = np.flatnonzero(decision)
+            decided, seen, decision, shape = decided[where], seen[where], decision[where], (where.size, 1)
+            memory = _windows(memory, where, self.config.model.history)
         vectors, features = policy.lines(view, decided, seen)
-        shape = (len(batch), -1)
         scores, reuse = model.attend(
             vectors.unflatten(0, shape), memory, features=None if features is None else features.unflatten(0, shape)
         )
@@ -199,7 +203,7 @@ class ParrotTask:
         best = (scores, reuse)[self.config.model.evict_by == "reuse"].detach().masked_fill(~present, -1e9).argmax(1)
         right = (best == target)[counted]
         accuracy = float(right.float().mean()) if len(right) else 0.0
-        return (rows[counted].sum() / max(1, len(right)) if training.decisions_only else rows.mean()), accuracy
+        return rows.sum() / max(1, len(rows)), accuracy
 
     def evaluate(self, number: int, report: Report) -> Mapping[str, Any]:
         """Hit rate on the validation part; the policy has filled the cache itself, from some way before it on.
@@ -245,3 +249,12 @@ def _learning_rate(training: TrainingConfig, done: float) -> float:
     """The learning rate after a share `done` of all steps."""
     low, high = training.final_learning_rate, training.learning_rate
     return low + (high - low) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _windows(memory: Tensor, where: NDArray[np.int64], history: int) -> Tensor:
+    """What decisions attend to, (n, H, M): of `memory` (B, S + H - 1, M), for the decisions `where` (n,) of B x S."""
+    rows = memory.shape[1]
+    sequence, place = np.divmod(where, rows - history + 1)
+    index = (sequence * rows + place)[:, None] + np.arange(history)
+    flat = torch.from_numpy(index.ravel()).to(memory.device)
+    return memory.flatten(0, 1).index_select(0, flat).unflatten(0, (where.size, history))

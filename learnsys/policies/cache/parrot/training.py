@@ -7,14 +7,14 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.imitation import Report, imitate, silent
 from learnsys.policies.cache.parrot.config import ParrotConfig
 from learnsys.policies.cache.parrot.task import ParrotTask, Split, beside_bounds, bounds
 from learnsys.policies.torch_setup import deterministic
-from learnsys.runs import Run
+from learnsys.runs import Run, read_json
 from learnsys.traces.trace import Trace
 
 
@@ -48,6 +48,9 @@ def train_parrot(
         task = ParrotTask(split, config, geometry, seed, device)
         content = {"policy": "parrot", "cache": asdict(geometry), "seed": seed, "device": device, "threads": threads}
         run = Run(out, {**content, "trace_sha256": _digest(trace), **(about or {}), **asdict(config)})
+
+        if (run.folder / "summary.json").exists():  # written last: nothing is left to do
+            return cast(dict[str, Any], read_json(run.folder / "summary.json"))
 
         def out_of_time() -> bool:
             return minutes is not None and time.monotonic() - began >= 60 * minutes
