@@ -56,9 +56,11 @@ class NodeBipartite:
         continuous variables); 10, 11 whether the LP value is at the lower or upper bound; 12 age of the LP column /
         (LPs solved + 5); 13 value in the incumbent; 14 average value in all solutions found (both NaN without one);
         15 to 18 one-hot basis status (lower, basic, upper, zero; all 0 for a variable that has no LP column).
+
     Rows, float64 (m, 5), one for each finite side, the left one first and with sign s = -1, the right with s = 1:
         0 s (side - constant) / b; 1 cosine of s a with the objective; 2 whether the row is tight at this side;
         3 s dual value / (b c); 4 age of the row / (LPs solved + 5).
+
     Edges: s a / b.
 
     Args:

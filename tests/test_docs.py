@@ -1,0 +1,53 @@
+"""The documentation: what its pages run, runs; links lead somewhere; Sphinx builds it without a warning."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from learnsys.cli import main
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RUNNABLE = sorted(path for folder in ("tutorials", "how_to") for path in (DOCS / folder).glob("*.md"))
+WRITTEN = sorted(path for path in DOCS.rglob("*.md") if not {"_build", "reference", "environments"} & {*path.parts})
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: f"{page.parent.name}/{page.stem}")
+def test_blocks_of_a_page_run_in_their_order(page, tmp_path, monkeypatch):
+    """`sh` blocks are commands of learnsys; `python` blocks share their names, or are files (`# file: NAME`). Blocks of
+    another kind (`py`, `text`) only show something."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = {"__name__": "page"}
+    blocks = BLOCK.findall(page.read_text())
+    assert blocks
+    for kind, text in blocks:
+        if kind == "sh":
+            for line in text.splitlines():
+                command, *arguments = shlex.split(line)
+                assert command == "learnsys" and main(arguments) == 0, line
+        elif kind == "python" and text.startswith("# file: "):
+            (tmp_path / text.partition("\n")[0].removeprefix("# file: ")).write_text(text)
+        elif kind == "python":
+            exec(compile(text, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(DOCS)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text()):
+        path = (page.parent / target).resolve()
+        assert path.exists() or path.parent.name in ("environments", "reference"), target
+
+
+def test_sphinx_builds_it_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx")
+    pytest.importorskip("furo")
+    pytest.importorskip("myst_parser")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "dummy", str(DOCS), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "## Observation Space" in (DOCS / "environments" / "Branching-v0.md").read_text()
