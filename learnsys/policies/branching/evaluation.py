@@ -17,12 +17,13 @@ from pyscipopt import SCIP_EVENTTYPE, SCIP_RESULT, Branchrule, Eventhdlr, Model
 
 from learnsys.envs.branching.instances import FAMILIES, parse_family
 from learnsys.envs.branching.instances.knapsack import Knapsack
-from learnsys.envs.branching.models import BOUNDS_EXIST, SOLVED, objective_sense, read_model, set_parameters
+from learnsys.envs.branching.models import BOUNDS_EXIST, INFINITY, SOLVED, objective_sense, read_model, set_parameters
 from learnsys.envs.branching.sources import find_files
 from learnsys.envs.branching.tasks import DUAL_TASK_PARAMETERS, DualTaskScore
 from learnsys.errors import InputError
 from learnsys.parallel import run_parallel
 from learnsys.policies.branching.base import BranchingPolicy, ScipRule
+from learnsys.policies.branching.dual_task import first_bounds
 from learnsys.policies.branching.protocol import EVALUATION_SEED, FIELD_PARAMETERS
 from learnsys.policies.branching.registry import make_branching_policy
 from learnsys.policies.branching.solve import solve
@@ -196,21 +197,16 @@ def initial_bounds(config: EvaluationConfig, name: str) -> tuple[float, float]:
     """What the dual task starts from: the first solution that SCIP finds, and the value of the first LP.
 
     Raises:
-        InputError: no solution was found in a minute.
+        InputError: there is no solution.
     """
-    first, root = config.model(name), config.model(name)
+    model = config.model(name)
     try:
-        set_parameters(first, {"limits/solutions": 1, "limits/time": 60.0})
-        first.optimize()
-        bare = {"presolving/emphasis": "off", "separating/emphasis": "off", "heuristics/emphasis": "off"}
-        set_parameters(root, {**bare, "limits/totalnodes": 1, "limits/time": 60.0})
-        root.optimize()
-        if not first.getNSols():
-            raise InputError("no first solution was found in a minute", file=name)
-        return first.getObjVal(), root.getDualbound()
+        primal, dual = first_bounds(model)
     finally:
-        first.free()
-        root.free()
+        model.free()
+    if abs(primal) >= INFINITY:
+        raise InputError("the dual task needs a first solution, and there is none", file=name)
+    return primal, dual
 
 
 # ---- all of them -----------------------------------------------------------------------------------------------------

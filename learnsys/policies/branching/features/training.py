@@ -25,6 +25,7 @@ from learnsys.policies.branching.features.policy import (
     squash,
 )
 from learnsys.policies.branching.samples import SampleSet
+from learnsys.policies.torch_setup import deterministic
 from learnsys.runs import Run, read_json
 
 
@@ -284,7 +285,8 @@ def train_features(
     if isinstance(config, TreesConfig):
         policy = TreesPolicy(boost(train, valid, config, seed, report), about["pseudo_candidates"])
     else:
-        policy = MlpPolicy(fit_mlp(train, valid, config, seed, report), about["pseudo_candidates"])
+        with deterministic("cpu", 1):
+            policy = MlpPolicy(fit_mlp(train, valid, config, seed, report), about["pseudo_candidates"])
     policy.save(run.folder)
     summary = {
         "samples": counts,
