@@ -172,8 +172,17 @@ class TestRuns:
         assert sum(told) == len(rows) == len(again)
         lasting = ("instance", "seed", "policy", "nodes", "lp_iterations", "status")
         assert [[each[key] for key in lasting] for each in again] == [[each[key] for key in lasting] for each in rows]
+        told.clear()
+        fewer = evaluate(replace(config, policies=POLICIES[1:], count=1), out=folder, report=told.append)
+        assert len(fewer) == sum(told) == told[0] == 4
+        more = evaluate(replace(config, policies=(*POLICIES[:1], ("new", "uniform")), seeds=1), out=folder)
+        assert [(each["instance"], each["policy"]) for each in more] == [
+            (name, label) for name in "01" for label in ("pscost", "new")
+        ]
         with pytest.raises(InputError, match="another configuration"):
-            evaluate(replace(config, count=3), out=folder)
+            evaluate(replace(config, time_limit=3.0), out=folder)
+        with pytest.raises(InputError, match="another policy called first"):
+            evaluate(replace(config, policies=(("first", "uniform"),)), out=folder)
 
     def test_dual_task(self):
         config = EvaluationConfig(

@@ -49,7 +49,7 @@ def evaluate(
         backend: loky for this machine, dask or ray for a cluster.
         address: of the cluster.
         out: a run folder for results.csv, comparison.png, report.html and summary.json; a run that was killed goes on
-            there.
+            there, and more policies, instances and seeds can be added.
         json: print JSON instead of tables.
     """
     from learnsys.cli.branch import parse_parameters

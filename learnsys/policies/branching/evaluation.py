@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import tempfile
 import time
@@ -228,7 +229,7 @@ def evaluate(
 
     Args:
         workers, backend, address: as in `run_parallel`.
-        out: a run folder; what a killed run has measured there is not measured again.
+        out: a run folder; what an earlier run, finished or killed, has measured there is not measured again.
         report: called with the number of runs as they are done.
 
     Raises:
@@ -237,12 +238,23 @@ def evaluate(
     for _, text in config.policies:
         make_branching_policy(text, config.family)  # complain before anything runs
     names = config.names()
+    wanted = {(name, seed, label) for name in names for seed in range(config.seeds) for label, _ in config.policies}
     rows: list[dict[str, Any]] = []
     run = None
     if out is not None:
-        run = Run(out, asdict(config))
-        run.rewind("seed", config.seeds)  # drops a half-written line
-        rows = read_metrics(out)
+        # more instances, seeds and policies may be added to what is there; all else must be the same
+        grows = ("policies", "count", "seeds")
+        run = Run(out, {key: value for key, value in asdict(config).items() if key not in grows})
+        run.rewind("seed", math.inf)  # drops a half-written line
+        rows = [row for row in read_metrics(out) if (row["instance"], row["seed"], row["policy"]) in wanted]
+        texts = dict(config.policies)
+        for row in rows:
+            if row["name"] != texts[row["policy"]]:
+                raise InputError(
+                    f"holds results of another policy called {row['policy']}: {row['name']}",
+                    file=out,
+                    remedy="give this one another label: LABEL=FOLDER",
+                )
     done = {(row["instance"], row["seed"], row["policy"]) for row in rows}
     report(len(rows))
     labels = [label for label, _ in config.policies]
@@ -274,6 +286,7 @@ def _run_all(config: EvaluationConfig, name: str, seed: int, labels: Sequence[st
                 "instance": name,
                 "seed": seed,
                 "policy": label,
+                "name": texts[label],
                 **run_once(config.model(name), policies[label], seed, config, bounds),
             }
             for label in labels
