@@ -33,6 +33,11 @@ class Numbers:
         """(lines,): numbers in each."""
         return np.diff(self.starts)
 
+    def after(self, line: int) -> Numbers:
+        """What follows the `line`-th line that is kept."""
+        begin = self.starts[line + 1]
+        return Numbers(self.values[begin:], self.starts[line + 1 :] - begin, self.lines[line + 1 :])
+
     def row(self, line: int) -> NDArray[np.int64]:
         """The numbers of the `line`-th line that is kept."""
         return self.values[self.starts[line] : self.starts[line + 1]]

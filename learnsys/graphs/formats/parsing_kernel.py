@@ -99,6 +99,8 @@ def parse(data, kinds, blank, values, starts, lines, special):
                 return numbers, n_lines, n_special, STRANGE, line
             values[numbers] = value
             numbers += 1
+        if kind == LEAD and numbers == starts[n_lines]:
+            return numbers, n_lines, n_special, STRANGE, line
         lines[n_lines] = line
         n_lines += 1
         starts[n_lines] = numbers
