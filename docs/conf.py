@@ -54,7 +54,7 @@ def write_environments() -> None:
 def write_reference() -> None:
     """docs/reference/GROUP.md: the public modules, from their docstrings."""
     for group, modules in REFERENCE.items():
-        blocks = [f"# {group}"]
+        blocks = [f"# {group.capitalize()}"]
         for module in modules:
             blocks.append(f"## {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n```")
         _write(HERE / "reference" / f"{group.replace(' ', '_')}.md", "\n\n".join(blocks) + "\n")
@@ -113,12 +113,20 @@ REFERENCE: dict[str, list[str]] = {
 }
 
 
-def plain_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Make reStructuredText of a docstring that is not quite."""
-    if any(line.startswith("## ") for line in lines):  # an environment's manual is Markdown, and a page of its own
-        text = "An environment; see :doc:`its page </environments/index>`."
-        if what == "class" and name.startswith("learnsys.envs"):
-            lines[:] = [lines[0], "", text]
+_attributes: dict[str, list[str]] = {}
+
+
+def keep_attribute(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Before napoleon, which takes the words before a colon for a type."""
+    if what in ("attribute", "data", "property"):
+        _attributes[name] = lines[:]
+
+
+def adapt(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """After napoleon: make reStructuredText of a docstring that is not quite."""
+    lines[:] = _attributes.get(name, lines)
+    if what == "class" and any(line.startswith("## ") for line in lines):  # an environment's manual: Markdown
+        lines[:] = [lines[0], "", "Its manual is a page of its own, see :doc:`/environments/index`."]
     for number, line in enumerate(lines):  # |x| is an absolute value, not a substitution
         parts = re.split(r"(`[^`]*`)", line)
         lines[number] = "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
@@ -126,6 +134,7 @@ def plain_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
 
 def setup(app: Any) -> None:
     """Called by Sphinx before it looks for pages."""
-    app.connect("autodoc-process-docstring", plain_bars)
+    app.connect("autodoc-process-docstring", keep_attribute, priority=400)
+    app.connect("autodoc-process-docstring", adapt)
     write_environments()
     write_reference()
