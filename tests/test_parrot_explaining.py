@@ -65,8 +65,10 @@ def test_accuracy_by_frequency(trained):
     assert rows[-1]["decisions"] == found.decisions.time.size == sum(row["decisions"] for row in rows[:-1])
     assert rows[-1]["lines"] == found.decisions.touched.size == sum(row["lines"] for row in rows[:-1])
     assert rows[-1]["accuracy@4"] == 1  # of four ways
-    right = found.decisions.victim == found.decisions.belady
-    assert abs(rows[-1]["accuracy@1"] - right.mean()) < 0.05  # equal scores apart
+    d = found.decisions
+    use = accesses.next_use[d.touched]
+    right = np.take_along_axis(use, d.victim[:, None], 1)[:, 0] == use.max(1)
+    assert abs(rows[-1]["accuracy@1"] - right.mean()) < 0.02  # scores equal but for rounding apart
     off = found.decisions.predicted - found.decisions.distance
     assert rows[-1]["error"] == pytest.approx(float(np.abs(off).mean()))
 

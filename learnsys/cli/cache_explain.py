@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from learnsys.policies.cache.parrot.explaining import Explanation
 
+_SHOWN = ("eviction", "access", "evicted", "next use", "Belady's", "its next use", "its rank", "attends most to")
+
 
 def explain(
     *,
@@ -87,12 +89,18 @@ def explain(
     if json:
         print_json({"set": row, "evictions": steps, "lines": lines, "by_frequency": frequency, "picture": out})
         return 0
-    print_table(title, list(steps[0]), [list(step.values()) for step in steps])
+    short = ["#", "access", "evicted", "used in", "Belady's", "used in", "rank", "attends most to"]
+    cells = [[step[name] for name in _SHOWN] for step in steps]
+    print_table(title, short, cells)
     number = min(which, shown.size - 1)
     print_table(f"the lines at eviction {number}", list(lines[0]), [list(line.values()) for line in lines])
     columns = ["seen", "decisions", *(f"accuracy@{k}" for k in RANKS), "lines", "error", "bias"]
-    rows = [[each[column] for column in columns] for each in frequency]
-    print_table(f"the part {part}, by accesses to a line before it (log10 of distances)", columns, rows)
+    rows = [[_rounded(each[column]) for column in columns] for each in frequency]
+    print_table(
+        f"part {part}: whether Belady's choice is among the first k, and the error of predicted log10 distances",
+        ["line seen before", *(column.removeprefix("accuracy") for column in columns[1:])],
+        rows,
+    )
     print(f"picture: {out}")
     return 0
 
@@ -117,8 +125,9 @@ def evictions(found: Explanation, shown: NDArray[np.int64]) -> list[dict[str, An
                 "next use": _ahead(float(d.distance[i, victim])),
                 "Belady's": _line(found, int(d.touched[i, belady])),
                 "its next use": _ahead(float(d.distance[i, belady])),
-                "its rank": int((d.preference[i] > d.preference[i, belady]).sum()) + 1,
-                "attends most to": f"{hex(int(a.pc_value[a.pc[time - ago]]))}, {ago} ago ({attended[place]:.2f})",
+                "its rank": int(d.rank[i]),
+                "attends most to": f"{hex(int(a.pc_value[a.pc[time - ago]]))}, {ago} ago",
+                "weight": float(attended[place]),
             }
         )
     return rows
@@ -153,3 +162,7 @@ def _line(found: Explanation, touch: int) -> str:
 def _ahead(log: float) -> str:
     """Accesses until a next use, from their log10."""
     return "never" if log >= 6 else f"{10**log:,.0f}"
+
+
+def _rounded(value: Any) -> Any:
+    return f"{value:.2f}" if isinstance(value, float) else value

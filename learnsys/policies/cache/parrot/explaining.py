@@ -44,6 +44,8 @@ class Decisions:
     """what the policy ranks lines by, the largest going, (n, W)"""
     predicted: NDArray[np.float32]
     """predicted log10 of the accesses until each line's next use, (n, W)"""
+    rank: NDArray[np.int64]
+    """place of Belady's choice in the policy's order, from 1, (n,); of several lines never used again, the first"""
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,11 @@ def explain(
     evict, reuse = np.concatenate(scores, 1)
     preference = reuse if policy.config.evict_by == "reuse" else evict
     victim = victims[places].astype(np.int64)
+    use = accesses.next_use[touched]
+    wanted = np.where(use == use.max(1, keepdims=True), preference, -np.inf).max(1, keepdims=True)
+    rank = (preference > wanted).sum(1) + 1
     return Explanation(
-        policy, view, start, Decisions(times, touched, victim, belady, distance, preference, reuse), memory, begin
+        policy, view, start, Decisions(times, touched, victim, belady, distance, preference, reuse, rank), memory, begin
     )
 
 
@@ -138,8 +143,6 @@ def by_frequency(found: Explanation, before: int) -> list[dict[str, Any]]:
     counts = np.bincount(a.line[:before], minlength=a.line_number.size)
     of_line = counts[a.line[d.touched]]
     of_victim = np.take_along_axis(of_line, d.belady[:, None], 1)[:, 0]
-    wanted = np.take_along_axis(d.preference, d.belady[:, None], 1)
-    rank = (d.preference > wanted).sum(1)
     off = d.predicted - d.distance
     rows = []
     edges = [(low, high) for low, high in zip(SEEN, (*SEEN[1:], np.iinfo(np.int64).max), strict=True)]
@@ -152,7 +155,7 @@ def by_frequency(found: Explanation, before: int) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"seen": f"{low} or more" if high > 2**62 and name != "all" else name}
         row["decisions"] = int(decisions.sum())
         for k in RANKS:
-            row[f"accuracy@{k}"] = float((rank[decisions] < k).mean()) if decisions.any() else None
+            row[f"accuracy@{k}"] = float((d.rank[decisions] <= k).mean()) if decisions.any() else None
         row |= {"lines": int(lines.sum()), "error": float(np.abs(off[lines]).mean()), "bias": float(off[lines].mean())}
         rows.append(row)
     return rows

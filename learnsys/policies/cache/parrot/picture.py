@@ -68,7 +68,9 @@ def _lines(figure: Any, axes: Sequence[Any], found: Explanation, shown: NDArray[
         axis.plot(at, d.belady[shown], "o", mfc="none", mec="white", ms=12, mew=1.8, label="Belady's choice")
         axis.plot(at, d.victim[shown], "x", color="#ff4d4d", ms=8, mew=2.2, label="the policy's choice")
         axis.set_xticks(at)
-    axes[0].legend(loc="upper left", fontsize=8, facecolor="#445", labelcolor="white", framealpha=0.9)
+    axes[0].legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=2, fontsize=9, facecolor="#556", labelcolor="white"
+    )
 
 
 def _attention(figure: Any, axis: Any, found: Explanation, shown: NDArray[np.int64]) -> None:
@@ -100,7 +102,7 @@ def _frequency(axis: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     other = axis.twinx()
     other.plot(at, [row["error"] for row in rows], "o-", color="#1c2430", label="error of log10 reuse (right)")
     other.set_ylim(bottom=0)
-    _legend(axis, other, ncols=3, loc="upper left")
+    _legend(axis, other, ncols=3)
     axis.set_title("choices and predictions by how often a line was seen", fontsize=10)
     for each in (axis, other):
         each.spines["top"].set_visible(False)
@@ -130,6 +132,7 @@ def _curves(axis: Any, metrics: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _legend(axis: Any, other: Any, **arguments: Any) -> None:
-    """One legend for both scales."""
+    """One legend for both scales, below them."""
+    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "frameon": False}
     left, right = axis.get_legend_handles_labels(), other.get_legend_handles_labels()
-    axis.legend([*left[0], *right[0]], [*left[1], *right[1]], fontsize=8, **arguments)
+    axis.legend([*left[0], *right[0]], [*left[1], *right[1]], fontsize=8, **below, **arguments)
