@@ -15,7 +15,7 @@ from learnsys.errors import InputError
 from learnsys.policies.branching.comparison import bound_course, disagreements, performance_profile, summarise
 from learnsys.policies.branching.evaluation import EvaluationConfig, evaluate, initial_bounds, run_once
 from learnsys.policies.branching.figures import write_figure
-from learnsys.policies.branching.registry import make_branching_policy
+from learnsys.policies.branching.registry import TRAINED, make_branching_policy
 
 MIPLIB = Path(os.environ.get("LEARNSYS_MIPLIB", Path(__file__).parents[2] / "shared" / "data" / "miplib"))
 OPTIMA = {"flugpl": 1201500, "egout": 568.1007, "lseu": 1120, "gt2": 21166, "bell5": 8966406.49, "misc03": 3360}
@@ -248,11 +248,33 @@ class TestCommand:
         assert message in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """Networks as they are before training, and all that ship: whatever the weights, the optimum must not change."""
+    import torch
+
+    from learnsys.policies.branching.features.policy import WIDTH, MlpPolicy
+    from learnsys.policies.branching.gcnn.config import ModelConfig
+    from learnsys.policies.branching.gcnn.model import GcnnModel
+    from learnsys.policies.branching.gcnn.policy import GcnnPolicy
+
+    folder = tmp_path_factory.mktemp("learned")
+    torch.manual_seed(0)
+    config = ModelConfig(width=16)
+    weights = {name: tensor.numpy().copy() for name, tensor in GcnnModel(config).state_dict().items()}
+    GcnnPolicy(config, weights).save(folder / "gcnn")
+    rng = np.random.default_rng(0)
+    shapes = ((8, WIDTH), (8,), (8, 8), (8,), (1, 8), (1,))
+    arrays = {f"layers.{i // 2 * 2}.{('weight', 'bias')[i % 2]}": rng.standard_normal(s) for i, s in enumerate(shapes)}
+    MlpPolicy({**arrays, "mean": np.zeros(WIDTH), "deviation": np.ones(WIDTH)}).save(folder / "mlp")
+    shipped = sorted(path.parent for path in TRAINED.glob("*/*/config.json"))
+    return tuple((f"{path.parent.name}:{path.name}", str(path)) for path in (folder / "gcnn", folder / "mlp", *shipped))
+
+
 @pytest.mark.skipif(not MIPLIB.is_dir(), reason="the MIPLIB instances are not here")
 @pytest.mark.parametrize("name", OPTIMA)
-def test_policies_end_at_the_optimum(name):
-    """Whatever a rule chooses, the optimum is the same."""
-    config = EvaluationConfig(str(MIPLIB / f"{name}.mps"), (("first", "first"), ("uniform", "uniform")), seeds=1)
+def test_the_optimum_is_the_same_whatever_branches(name, learned):
+    config = EvaluationConfig(str(MIPLIB / f"{name}.mps"), (("uniform", "uniform"), *learned), seeds=1)
     for each in evaluate(config):
         assert each["status"] == "optimal"
         assert each["primal_bound"] == pytest.approx(OPTIMA[name], rel=1e-6)
