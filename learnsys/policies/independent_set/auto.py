@@ -25,6 +25,10 @@ class Auto(IndependentSetPolicy):
     anytime = True
 
     def search(self, graph: Graph, clock: Clock, seed: int) -> Found:
+        first = min_degree(graph.indptr, graph.indices, shuffled(graph.n, seed))
+        clock.improved(int(first.sum()))
+        if clock.over:
+            return Found(np.flatnonzero(first))
         rest = reduced(graph)
         kernel = rest.graph
         bound = clique_bound(kernel)
@@ -32,7 +36,8 @@ class Auto(IndependentSetPolicy):
         clock.shift = rest.offset
         chosen = self.policy(kernel).improve(kernel, chosen, clock, seed, bound)
         clock.shift = 0
-        return Found(rest.lift(np.flatnonzero(chosen)), bound + rest.offset)
+        found = rest.lift(np.flatnonzero(chosen))
+        return Found(found if found.size >= first.sum() else np.flatnonzero(first), bound + rest.offset)
 
     def policy(self, kernel: Graph) -> ARW | NuMVC:
         """The search for a graph on which no reduction applies."""
