@@ -11,6 +11,7 @@ from learnsys.envs.branching.models import set_parameters
 from learnsys.errors import InputError
 from learnsys.policies.branching import as_branchrule
 from learnsys.policies.branching.base import BranchingPolicy
+from learnsys.policies.branching.hybrid import HybridPolicy
 from learnsys.policies.branching.registry import make_branching_policy
 from learnsys.policies.branching.solve import solve
 
@@ -90,6 +91,36 @@ class TestAsBranchrule:
     def test_rules_of_scip_are_refused(self):
         with pytest.raises(InputError, match="setParam"):
             as_branchrule("relpscost")
+
+
+class TestHybrid:
+    def test_the_first_decides_at_the_root_alone(self):
+        class Told(BranchingPolicy):
+            def __init__(self, observation):
+                self.observation, self.seen = observation, []
+
+            def act(self, observation, candidates):
+                self.seen.append(observation)
+                return int(candidates[0])
+
+        first, second = Told("pseudocosts"), Told("khalil2016")
+        model, plain = knapsack(), knapsack()
+        done = solve(model, HybridPolicy(first, second))
+        same = solve(plain, make_branching_policy("first"))
+        assert done.lasting() == same.lasting()
+        assert len(first.seen) == 1
+        assert first.seen[0].ndim == 1
+        assert len(second.seen) == done.n_decisions - 1 > 3
+        assert all(each.shape[1] == 72 for each in second.seen)
+        model.free()
+        plain.free()
+
+    def test_by_name(self):
+        model = knapsack()
+        assert solve(model, make_branching_policy("hybrid:strong_branching+pseudocost")).status == "optimal"
+        model.free()
+        with pytest.raises(InputError, match="two policies that are asked"):
+            make_branching_policy("hybrid:relpscost+first")
 
 
 class TestNames:

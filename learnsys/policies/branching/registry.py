@@ -51,7 +51,8 @@ def make_branching_policy(name: str, family: str | None = None, **arguments: Any
 
     Args:
         name: a name of `SCIP_RULES` or `POLICIES`; the folder of a trained policy; a kind of `LEARNED` for the one
-            that ships for `family`, or with the family in it, such as "gcnn:auction".
+            that ships for `family`, or with the family in it, such as "gcnn:auction"; or "hybrid:FIRST+SECOND", the
+            first of them at the root and the second below.
         family: of the instances that it is for.
         arguments: of the constructor of a policy of `POLICIES`.
 
@@ -64,6 +65,11 @@ def make_branching_policy(name: str, family: str | None = None, **arguments: Any
         entry, defaults = POLICIES[name]
         return _load(entry)(**{**defaults, **arguments})
     kind, colon, wanted = name.partition(":")
+    if kind == "hybrid" and "+" in wanted:
+        from learnsys.policies.branching.hybrid import HybridPolicy
+
+        first, _, second = wanted.partition("+")
+        return HybridPolicy(make_branching_policy(first, family), make_branching_policy(second, family))
     if kind in LEARNED and not Path(name).is_dir():
         shipped = _shipped(kind, wanted if colon else family)
         return _load(LEARNED[kind]).load(shipped)
