@@ -29,6 +29,7 @@ COMMANDS: dict[tuple[str, str], tuple[str, str]] = {
     ("branch", "kida"): ("learnsys.cli.branch_train:kida", "train for the ML4CO dual task by dataset aggregation"),
     ("branch", "solve"): ("learnsys.cli.branch:solve", "solve a model with SCIP and a branching policy"),
     ("mis", "generate"): ("learnsys.cli.mis_generate:generate", "write random graphs of a family"),
+    ("mis", "train"): ("learnsys.cli.mis_train:train", "train a policy for independent sets"),
     ("mis", "solve"): ("learnsys.cli.mis:solve", "find a large independent set of a graph"),
     ("mis", "evaluate"): ("learnsys.cli.mis_evaluate:evaluate", "compare policies on a folder of graphs"),
     ("env", "list"): ("learnsys.cli.env:list_environments", "the registered environments"),

@@ -24,6 +24,8 @@ POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 LEARNED_POLICIES: dict[str, str] = {
     "comparator": "learnsys.policies.independent_set.comparator.policy:ComparatorPolicy",
+    "learnsys_mis": "learnsys.policies.independent_set.learned.policy:ScoredConstruction",
+    "learnsys_mis_guided": "learnsys.policies.independent_set.learned.guided:GuidedSearch",
 }
 """name -> "module:Class" of policies that are trained into a run folder: a class method `load(folder)`. The folder's
 config.json names its policy under "policy"."""

@@ -38,12 +38,16 @@ class TrainingConfig:
     """graphs of the training set rolled out in each round; they continue where the last round stopped"""
     kept: int = 17
     """graphs kept of each roll-out, in the order in which it meets them"""
+    spread: bool = False
+    """keep graphs from the whole roll-out, at equal distances, instead of the first"""
     roll_outs: int = 5
     """roll-outs that estimate the value of a kept graph; the best counts"""
     mixed: bool = False
-    """let greedy min-degree compete with those roll-outs"""
+    """let as many greedy sets (least degree first, ties at random) compete with those roll-outs"""
     pairs: int = 128
     """pairs of kept graphs of one root, the first in lexicographic order"""
+    siblings: bool = False
+    """pair only the two graphs of a decision (of an even number kept)"""
     sample: int = 5120
     """pairs drawn in each epoch from the rounds kept"""
     epochs: int = 120
@@ -86,6 +90,20 @@ def comparator_mixed() -> ComparatorConfig:
     return replace(config, training=replace(config.training, mixed=True))
 
 
+def comparator_spread() -> ComparatorConfig:
+    """Mixed roll-outs on graphs of all stages, in many short rounds.
+
+    The paper's roots teach the first decisions only, and nearly all of their pairs tell that a graph with more vertices
+    left is better. Here the two graphs of one decision are compared, the last decisions are taught too, and validation
+    chooses among more networks.
+    """
+    config = comparator_mixed()
+    training = replace(
+        config.training, spread=True, siblings=True, kept=60, roots=20, roll_outs=2, epochs=2, sample=1200
+    )
+    return replace(config, training=training, loop=replace(config.loop, rounds=30))
+
+
 def comparator_cover() -> ComparatorConfig:
     """Minimum vertex cover: the recursion that grows pendant vertices until the graph is a matching."""
     config = comparator()
@@ -95,6 +113,7 @@ def comparator_cover() -> ComparatorConfig:
 RECIPES: dict[str, Callable[[], ComparatorConfig]] = {
     "comparator": comparator,
     "comparator_mixed": comparator_mixed,
+    "comparator_spread": comparator_spread,
     "comparator_cover": comparator_cover,
 }
 """The named configurations of the comparator in `learnsys mis train --recipe`."""

@@ -20,7 +20,7 @@ from numba import njit
 
 from learnsys.graphs.lanes import load, splat, store
 
-_FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz", "nnan"}, "error_model": "numpy"}
+FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz", "nnan"}, "error_model": "numpy"}
 """Without Python's error model no division has a branch, and loops become vector instructions."""
 _CLAMP = np.float32(5.4)
 # erf(x / sqrt 2) = x P(x^2) / Q(x^2) within 5e-7 for |x| <= 5.4, in float32; fitted by reweighted least squares
@@ -32,8 +32,8 @@ _LIMIT = np.float32(16)
 _EPS = np.float32(1e-5)
 
 
-@njit(["float32(float32)"], cache=True, inline="always", **_FAST)
-def _normal_cdf(x):
+@njit(["float32(float32)"], cache=True, inline="always", **FAST)
+def normal_cdf(x):
     y = x if x < _CLAMP else _CLAMP
     y = y if y > -_CLAMP else -_CLAMP
     u = y * y
@@ -42,7 +42,7 @@ def _normal_cdf(x):
     return _HALF + _HALF * y * p / q
 
 
-@njit(["float32(float32)"], cache=True, inline="always", **_FAST)
+@njit(["float32(float32)"], cache=True, inline="always", **FAST)
 def _normal_density(x):
     y = x * x * _HALF
     y = (y if y < _LIMIT else _LIMIT) * np.float32(1 / 32)
@@ -54,13 +54,13 @@ def _normal_density(x):
     return e * e * _DENSITY
 
 
-@njit(["void(float32[::1], float32[::1], float32[::1], float32[::1])"], cache=True, **_FAST)
+@njit(["void(float32[::1], float32[::1], float32[::1], float32[::1])"], cache=True, **FAST)
 def activate(pre, gain, shift, out):
     """out = LayerNorm(GELU(pre)) of one row."""
     size = pre.size
     count = np.float32(size)
     for k in range(size):
-        out[k] = pre[k] * _normal_cdf(pre[k])
+        out[k] = pre[k] * normal_cdf(pre[k])
     total = np.float32(0)
     for k in range(size):
         total += out[k]
@@ -73,7 +73,7 @@ def activate(pre, gain, shift, out):
         out[k] = (out[k] - mean) * scale * gain[k] + shift[k]
 
 
-@njit(["void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1])"], cache=True, **_FAST)
+@njit(["void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1])"], cache=True, **FAST)
 def activate_backward(pre, gain, grad, grad_gain, grad_shift, value):
     """From d/d out to d/d pre of one row, in place in `grad`; adds to the gradients of gain and shift.
 
@@ -83,7 +83,7 @@ def activate_backward(pre, gain, grad, grad_gain, grad_shift, value):
     count = np.float32(size)
     total = np.float32(0)
     for k in range(size):
-        value[k] = pre[k] * _normal_cdf(pre[k])
+        value[k] = pre[k] * normal_cdf(pre[k])
         total += value[k]
     mean = total / count
     squares = np.float32(0)
@@ -106,7 +106,7 @@ def activate_backward(pre, gain, grad, grad_gain, grad_shift, value):
     for k in range(size):
         grad[k] = (grad[k] - along - value[k] * across) * scale
     for k in range(size):
-        grad[k] *= _normal_cdf(pre[k]) + pre[k] * _normal_density(pre[k])
+        grad[k] *= normal_cdf(pre[k]) + pre[k] * _normal_density(pre[k])
 
 
 @njit(["int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1])"], cache=True)
@@ -179,7 +179,7 @@ def sum_neighbours(table, row_class, ptr, idx, rows, out):
 @njit(
     ["void(float32[:, ::1], int32[::1], int32[::1], int32[::1], int32[::1], float32[::1], float32[:, ::1])"],
     cache=True,
-    **_FAST,
+    **FAST,
 )
 def aggregate(product, row_class, ptr, idx, graph_rows, weight, pre):
     """A layer's sums from the products [S X ; F X ; W X] of the classes (C, 3 D): (R, 3 D)."""
@@ -207,7 +207,7 @@ def aggregate(product, row_class, ptr, idx, graph_rows, weight, pre):
         "float32[:, ::1])"
     ],
     cache=True,
-    **_FAST,
+    **FAST,
 )
 def aggregate_backward(grad, row_class, ptr, idx, graph_rows, weight, near, grad_product):
     """Adds d/d product (C, 3 D), from d/d pre (R, 3 D). The adjacency is symmetric, so the sums run as forward.
@@ -272,7 +272,7 @@ def embed(ptr, idx, graph_rows, weight, size, matrix, bias, gain, shift, x, pre,
         count = rows
 
 
-@njit(["void(float32[:, ::1], int32[::1], float32[::1], int64[::1], float32[:, ::1])"], cache=True, **_FAST)
+@njit(["void(float32[:, ::1], int32[::1], float32[::1], int64[::1], float32[:, ::1])"], cache=True, **FAST)
 def pool(x, graph_rows, weight, size, out):
     """The mean over each graph's vertices, (G, 3 D)."""
     for g in range(graph_rows.size - 1):
@@ -290,7 +290,7 @@ def pool(x, graph_rows, weight, size, out):
         "float32[::1], float32)"
     ],
     cache=True,
-    **_FAST,
+    **FAST,
 )
 def read_out(pooled, first, dense, bias, gain, shift, last, last_bias):
     """A graph's logit from the mean of its vertices' features.

@@ -66,14 +66,18 @@ class ComparatorTask:
     def collect(self, number: int, expert_share: float, report: Report) -> Arrays:
         training = self.config.training
         roots, weights = self.roots_of(number), Weights.of(self.policy.model)
-        steps = -(-training.kept // 2)
+        steps = 0 if training.spread else -(-training.kept // 2)
         begun = run_recursions(
             self.train, weights, roots, self._seeds(number, 0, roots.size),
-            cover=self.policy.cover, steps=steps, record=steps,
+            cover=self.policy.cover, steps=steps, record=steps or int(self.train.sizes.max()),
         )  # fmt: skip
         root, kept = [], []
         for lane, graph in enumerate(roots):
-            masks = compared(self.train[graph], begun, lane)[: training.kept]
+            masks = compared(self.train[graph], begun, lane)
+            if training.spread and len(masks) > training.kept:
+                decisions = np.linspace(0, len(masks) // 2 - 1, -(-training.kept // 2)).astype(int)
+                masks = [masks[k] for decision in decisions for k in (2 * decision, 2 * decision + 1)]
+            masks = masks[: training.kept]
             root += [graph] * len(masks)
             kept += masks
         values = self._values(np.array(root, np.int64), kept, weights, number, report)
@@ -99,10 +103,8 @@ class ComparatorTask:
             sizes = ends.sizes.reshape(-1, times)
             values[low : low + block] = sizes.min(1) if cover else sizes.max(1)
             if training.mixed:
-                greedy = [
-                    Greedy().solve(self.train[g].induced(m > 0), seed=self.seed).size
-                    for g, m in zip(own, masks, strict=True)
-                ]
+                left = [self.train[graph].induced(mask > 0) for graph, mask in zip(own, masks, strict=True)]
+                greedy = [max(Greedy().solve(graph, seed=k).size for k in range(times)) for graph in left]
                 np.maximum(values[low : low + block], greedy, out=values[low : low + block])
             report("label", min(low + block, root.size), root.size)
         return values
@@ -150,7 +152,10 @@ class ComparatorTask:
         for part in parts:
             for graph in np.unique(part["root"]):
                 members = np.flatnonzero(part["root"] == graph) + offset
-                upper = np.stack(np.triu_indices(members.size, 1), 1)[: self.config.training.pairs]
+                upper = np.stack(np.triu_indices(members.size, 1), 1)
+                if self.config.training.siblings:
+                    upper = upper[(upper[:, 0] % 2 == 0) & (upper[:, 1] == upper[:, 0] + 1)]
+                upper = upper[: self.config.training.pairs]
                 pairs.append(members[upper])
             offset += part["root"].size
         if not pairs:

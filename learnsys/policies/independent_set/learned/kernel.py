@@ -1,0 +1,127 @@
+"""The scores of one graph's vertices, fused for inference: what `VertexScorer` computes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from learnsys.graphs.lanes import load, splat, store
+from learnsys.policies.independent_set.comparator.kernel import FAST, normal_cdf
+
+_ZERO, _EPS = np.float32(0), np.float32(1e-5)
+
+
+@njit(["void(float32[:, ::1], float32[::1], float32[:, ::1])"], cache=True, **FAST)
+def add_gelu(pre, offset, out):
+    """out += GELU(pre + offset), row by row."""
+    for r in range(pre.shape[0]):
+        for k in range(pre.shape[1]):
+            z = pre[r, k] + offset[k]
+            out[r, k] += z * normal_cdf(z)
+
+
+@njit(["void(float32[:, ::1], float32[::1], float32[::1])"], cache=True, **FAST)
+def normalise(x, gain, shift):
+    """LayerNorm of each row, in place."""
+    count = np.float32(x.shape[1])
+    for r in range(x.shape[0]):
+        total = _ZERO
+        for k in range(x.shape[1]):
+            total += x[r, k]
+        mean = total / count
+        squares = _ZERO
+        for k in range(x.shape[1]):
+            squares += (x[r, k] - mean) * (x[r, k] - mean)
+        scale = np.float32(1) / np.sqrt(squares / count + _EPS)
+        for k in range(x.shape[1]):
+            x[r, k] = (x[r, k] - mean) * scale * gain[k] + shift[k]
+
+
+def _message_sums(width):
+    @njit(["void(float32[:, ::1], int32[::1], int32[::1], float32[:, ::1])"], cache=True, nogil=True)
+    def kernel(sent, ptr, idx, out):
+        for column in range(0, sent.shape[1], width):
+            for r in range(sent.shape[0]):
+                total = splat(_ZERO, width)
+                for e in range(np.uint64(ptr[r]), np.uint64(ptr[r + 1])):
+                    total = total + load(sent, idx[e], column, width)
+                store(out, r, column, total)
+
+    return kernel
+
+
+_sums_by_64, _sums_by_16 = _message_sums(64), _message_sums(16)
+
+NETWORK = (
+    "float32[:, ::1], float32[::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, :, ::1],"
+    "float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float32[::1], float32"
+)
+
+
+@njit([f"void(int32[::1], int32[::1], int64, {NETWORK}, float32[::1])"], cache=True, nogil=True)
+def score_vertices(
+    ptr, idx, rows, enter, enter_bias, send, mix, mix_bias, context, gain, shift, hidden, hidden_bias, last, last_bias,
+    out,
+):  # fmt: skip
+    """The scores of a graph in which each vertex has a neighbour.
+
+    Args:
+        ptr, idx, rows: its CSR, from entry 0 and numbered from 0, and its vertices.
+        enter ... last_bias: the network (`Weights`).
+        out: receives the scores, (rows,).
+    """
+    width = enter.shape[1]
+    mean = np.float64(ptr[rows]) / rows
+    told = np.empty((rows, enter.shape[0]), np.float32)
+    share = np.empty(rows, np.float32)
+    for r in range(rows):
+        degree = ptr[r + 1] - ptr[r]
+        told[r, 0] = 1
+        told[r, 1] = math.log1p(degree) / 4
+        told[r, 2] = degree / mean
+        told[r, 3] = mean / (degree + 1.0) / 2
+        told[r, 4] = degree / rows
+        told[r, 5] = math.log1p(rows) / 8
+        share[r] = 1.0 / degree
+    x = np.zeros((rows, width), np.float32)
+    pre = np.empty((rows, width), np.float32)
+    np.dot(told, enter, pre)
+    add_gelu(pre, enter_bias, x)
+    sent, near = np.empty((rows, 2 * width), np.float32), np.empty((rows, 2 * width), np.float32)
+    joined = np.empty((rows, 3 * width), np.float32)
+    average, offset = np.empty(width, np.float32), np.empty(width, np.float32)
+    for layer in range(send.shape[0]):
+        average[:] = 0
+        for r in range(rows):
+            for k in range(width):
+                average[k] += x[r, k]
+        offset[:] = mix_bias[layer]
+        for i in range(width):
+            for k in range(width):
+                offset[k] += average[i] / np.float32(rows) * context[layer, i, k]
+        np.dot(x, send[layer], sent)
+        for r in range(rows):
+            for k in range(width, 2 * width):
+                sent[r, k] *= share[r]
+        if 2 * width % 64 == 0:
+            _sums_by_64(sent, ptr, idx, near)
+        else:
+            _sums_by_16(sent, ptr, idx, near)
+        for r in range(rows):
+            for k in range(width):
+                joined[r, k] = x[r, k]
+                joined[r, width + k] = near[r, k] * share[r]
+                joined[r, 2 * width + k] = near[r, width + k]
+        np.dot(joined, mix[layer], pre)
+        add_gelu(pre, offset, x)
+        normalise(x, gain[layer], shift[layer])
+    np.dot(x, hidden, pre)
+    x[:] = 0
+    add_gelu(pre, hidden_bias, x)
+    for r in range(rows):
+        total = last_bias
+        for k in range(width):
+            total += x[r, k] * last[k]
+        out[r] = total
