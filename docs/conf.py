@@ -80,6 +80,16 @@ REFERENCE: dict[str, list[str]] = {
         "learnsys.policies.branching.baselines",
         "learnsys.policies.branching.registry",
         "learnsys.policies.branching.solve",
+        "learnsys.policies.branching.samples",
+        "learnsys.policies.branching.collect",
+        "learnsys.policies.branching.evaluation",
+        "learnsys.policies.branching.comparison",
+        "learnsys.policies.branching.choice",
+        "learnsys.policies.branching.hybrid",
+        "learnsys.policies.branching.rule",
+        "learnsys.policies.branching.features.policy",
+        "learnsys.policies.branching.features.training",
+        "learnsys.policies.branching.reinforce",
     ],
     "branching observations": [
         f"{_BRANCHING}.observations.{name}"

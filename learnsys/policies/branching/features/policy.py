@@ -137,7 +137,7 @@ class MlpPolicy(FeaturePolicy):
 
 
 def squash(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """sign(x) log(1 + |x|): features of all sizes, on a scale for networks."""
+    """The sign times log(1 + size): features of all sizes, on a scale for networks."""
     return np.sign(matrix) * np.log1p(np.abs(matrix))
 
 
