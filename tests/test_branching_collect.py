@@ -157,22 +157,22 @@ class TestManyInstances:
     def test_a_killed_run_goes_on(self, tmp_path):
         """SIGKILL again and again, at any moment: the end is as if nothing had happened."""
         whole, killed = tmp_path / "whole", tmp_path / "killed"
-        run(whole, 60)
+        run(whole, 40)
         code = (
             "from pathlib import Path; import sys; sys.path.insert(0, 'tests'); "
-            "from test_branching_collect import run; run(Path(sys.argv[1]), 60)"
+            "from test_branching_collect import run; run(Path(sys.argv[1]), 40)"
         )
-        for kill in range(5):
+        for kill in range(4):
             process = subprocess.Popen(
                 [sys.executable, "-c", code, str(killed)], cwd=os.path.dirname(os.path.dirname(__file__))
             )
             before = len(list(killed.rglob("*.arrow")))
-            while kill < 4 and process.poll() is None and len(list(killed.rglob("*.arrow"))) < before + 3:
+            while kill < 3 and process.poll() is None and len(list(killed.rglob("*.arrow"))) < before + 3:
                 time.sleep(0.002)
-            if kill < 4:
+            if kill < 3:
                 assert process.poll() is None
                 os.kill(process.pid, signal.SIGKILL)
-            assert process.wait() == (-signal.SIGKILL if kill < 4 else 0)
+            assert process.wait() == (-signal.SIGKILL if kill < 3 else 0)
         assert contents(killed) == contents(whole)
 
     def test_another_configuration_is_refused(self, tmp_path):

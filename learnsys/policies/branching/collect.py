@@ -239,7 +239,7 @@ def collect(
             results: Any = run_parallel(_collect_shard, jobs, workers=workers, backend=backend, address=address)
             for entry in results:
                 report(store.add(entry))
-                if not store.next():
+                if all(map(store.full, SPLITS)):
                     break
             results.close()
         store.tidy()
