@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from learnsys.errors import InputError
 
 
 @contextmanager
@@ -34,6 +37,23 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other processes that ask for the same out of an existing folder; the lock ends with the process, too.
+
+    Raises:
+        InputError: another process has it.
+    """
+    with open(Path(folder) / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                "another process is writing there", file=folder, remedy="wait for it or choose another folder"
+            ) from None
+        yield
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

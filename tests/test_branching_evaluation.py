@@ -12,6 +12,7 @@ import pytest
 
 from learnsys.cli import main
 from learnsys.errors import InputError
+from learnsys.files import locked
 from learnsys.policies.branching.comparison import bound_course, disagreements, performance_profile, summarise
 from learnsys.policies.branching.evaluation import EvaluationConfig, evaluate, initial_bounds, run_once
 from learnsys.policies.branching.figures import write_figure
@@ -183,6 +184,11 @@ class TestRuns:
             evaluate(replace(config, time_limit=3.0), out=folder)
         with pytest.raises(InputError, match="another policy called first"):
             evaluate(replace(config, policies=(("first", "uniform"),)), out=folder)
+
+    def test_two_processes_do_not_write_into_one_folder(self, measured):
+        config, folder, _ = measured
+        with locked(folder), pytest.raises(InputError, match="another process"):
+            evaluate(config, out=folder)
 
     def test_dual_task(self):
         config = EvaluationConfig(

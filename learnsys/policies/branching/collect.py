@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import count
@@ -27,6 +26,7 @@ from learnsys.envs.branching.observations.pseudocosts import Pseudocosts
 from learnsys.envs.branching.observations.registry import observation_function
 from learnsys.envs.branching.observations.strong_branching import StrongBranchingScores
 from learnsys.errors import InputError, LearnsysError
+from learnsys.files import locked
 from learnsys.parallel import run_parallel
 from learnsys.policies.branching.base import BranchingPolicy, ScipRule
 from learnsys.policies.branching.protocol import COLLECTION_SEED, FIELD_PARAMETERS
@@ -231,7 +231,7 @@ def collect(
         InputError: the folder holds samples of another configuration, or another process is collecting there.
     """
     run = Run(out, {"family": name, "parameters": asdict(family), **asdict(config)})
-    with _locked(out):
+    with locked(out):
         store = _Store(out, quotas)
         report(sum(min(store.have[split], quotas.get(split, 0)) for split in SPLITS))
         while numbers := store.next():
@@ -297,18 +297,6 @@ class _Store:
         """Remove what killed workers left half written."""
         for left in self.out.glob("*/.*.part"):
             left.unlink()
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                "another process is collecting there", file=folder, remedy="wait for it or choose another folder"
-            ) from None
-        yield
 
 
 @lru_cache(maxsize=2)

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from learnsys.envs.branching.models import BOUNDS_EXIST, INFINITY, SOLVED, objec
 from learnsys.envs.branching.sources import find_files
 from learnsys.envs.branching.tasks import DUAL_TASK_PARAMETERS, DualTaskScore
 from learnsys.errors import InputError
+from learnsys.files import locked
 from learnsys.parallel import run_parallel
 from learnsys.policies.branching.base import BranchingPolicy, ScipRule
 from learnsys.policies.branching.dual_task import first_bounds
@@ -237,29 +238,18 @@ def evaluate(
     """
     for _, text in config.policies:
         make_branching_policy(text, config.family)  # complain before anything runs
-    names = config.names()
-    wanted = {(name, seed, label) for name in names for seed in range(config.seeds) for label, _ in config.policies}
-    rows: list[dict[str, Any]] = []
-    run = None
-    if out is not None:
-        # more instances, seeds and policies may be added to what is there; all else must be the same
-        grows = ("policies", "count", "seeds")
-        run = Run(out, {key: value for key, value in asdict(config).items() if key not in grows})
-        run.rewind("seed", math.inf)  # drops a half-written line
-        rows = [row for row in read_metrics(out) if (row["instance"], row["seed"], row["policy"]) in wanted]
-        texts = dict(config.policies)
-        for row in rows:
-            if row["name"] != texts[row["policy"]]:
-                raise InputError(
-                    f"holds results of another policy called {row['policy']}: {row['name']}",
-                    file=out,
-                    remedy="give this one another label: LABEL=FOLDER",
-                )
-    done = {(row["instance"], row["seed"], row["policy"]) for row in rows}
-    report(len(rows))
-    labels = [label for label, _ in config.policies]
-    jobs = []
-    with tempfile.TemporaryDirectory(prefix="learnsys-cores-") as cores:
+    names, labels = config.names(), [label for label, _ in config.policies]
+    with ExitStack() as stack:
+        run: Run | None = None
+        rows: list[dict[str, Any]] = []
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(out))
+            run, rows = _known(config, out, names)
+        report(len(rows))
+        done = {(row["instance"], row["seed"], row["policy"]) for row in rows}
+        cores = stack.enter_context(tempfile.TemporaryDirectory(prefix="learnsys-cores-"))
+        jobs = []
         for seed in range(config.seeds):
             for number, name in enumerate(names):
                 turn = (number + seed) % len(labels)
@@ -274,6 +264,28 @@ def evaluate(
                 report(1)
     order = {name: number for number, name in enumerate(names)}
     return sorted(rows, key=lambda row: (order[row["instance"]], row["seed"], labels.index(row["policy"])))
+
+
+def _known(config: EvaluationConfig, out: Path, names: Sequence[str]) -> tuple[Run, list[dict[str, Any]]]:
+    """The run folder, and what of the comparison has been measured there."""
+    # more instances, seeds and policies may be added to what is there; all else must be the same
+    grows = ("policies", "count", "seeds")
+    run = Run(out, {key: value for key, value in asdict(config).items() if key not in grows})
+    run.rewind("seed", math.inf)  # drops a half-written line
+    texts = dict(config.policies)
+    rows = [
+        row
+        for row in read_metrics(out)
+        if row["policy"] in texts and row["instance"] in names and row["seed"] < config.seeds
+    ]
+    for row in rows:
+        if row["name"] != texts[row["policy"]]:
+            raise InputError(
+                f"holds results of another policy called {row['policy']}: {row['name']}",
+                file=out,
+                remedy="give this one another label: LABEL=FOLDER",
+            )
+    return run, rows
 
 
 def _run_all(config: EvaluationConfig, name: str, seed: int, labels: Sequence[str], cores: str) -> list[dict[str, Any]]:
