@@ -169,8 +169,17 @@ def test_slices_do_not_change_the_search():
     for policy in (ARW(), NuMVC()):
         once = policy.improve(graph, start, Clock(Limits(iterations=3000)), seed=5)
         slow = Clock(Limits(iterations=3000))
-        slow.work = lambda step, enough: [step(7) for _ in range(428)] + [step(4)]
+        slow.work = lambda step, *_: [step(7) for _ in range(428)] + [step(4)]
         assert np.array_equal(policy.improve(graph, start, slow, seed=5), once)
+
+
+def test_auto_changes_from_arw_to_numvc_within_its_limits():
+    graph = make_family("rb-small").graph(2)
+    for iterations in (100, 8 * graph.n, 8 * graph.n + 1000):
+        found = make_independent_set_policy("auto").solve(graph, iterations=iterations)
+        assert found.iterations == iterations or found.optimal
+    arw = ARW().solve(graph, iterations=500)
+    assert ARW().improve(graph, np.zeros(graph.n, np.bool_), Clock(Limits()), 0, most=500).sum() <= arw.bound
 
 
 def test_one_compiled_version_of_each_kernel():

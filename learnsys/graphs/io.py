@@ -16,6 +16,7 @@ from learnsys.graphs.graph import Graph
 
 LIMIT = 16 * 2**30
 """Bytes that a file may hold, or grow to when it is decompressed."""
+_BLOCK = 2**24
 
 
 def read_graph(path: str | os.PathLike[str], *, format: str | None = None, limit_bytes: int = LIMIT) -> Graph:
@@ -82,7 +83,11 @@ def write_graph(path: str | os.PathLike[str], graph: Graph, *, format: str | Non
 def _content(path: Path, limit: int) -> bytes:
     try:
         with open(path, "rb") as file:
-            data = file.read(limit + 1)
+            parts, size = [], 0
+            while size <= limit and (part := file.read(_BLOCK)):
+                parts.append(part)
+                size += len(part)
+        data = b"".join(parts)
     except OSError as error:
         remedy = "give the path of a graph"
         raise InputError(f"cannot be read ({error.strerror})", file=path, remedy=remedy) from None

@@ -25,7 +25,9 @@ class Dgcnn(GraphFormat):
         lines = [line.split() for line in head.split(b"\n")[:3]]
         if len(lines) < 3 or not all(part.isdigit() for line in lines for part in line):
             return False
-        return [len(line) for line in lines[:2]] == [1, 2] and len(lines[2]) == 2 + int(lines[2][1])
+        if [len(line) for line in lines[:2]] != [1, 2] or len(lines[2]) < 2:
+            return False
+        return len(lines[2]) == 2 + int(lines[2][1])
 
     def read(self, file: GraphFile) -> list[Graph]:
         numbers = file.numbers()
@@ -82,7 +84,8 @@ class Tu(GraphFormat):
             file.fail(f"edge {u}, {v} joins two graphs", remedy="restore the file")
         whole = Graph.from_edges(pairs, owner.size)
         starts = np.flatnonzero(np.diff(owner, prepend=0))
-        return list(Batch(whole, np.append(starts, owner.size)))
+        batch = Batch(whole, np.append(starts, owner.size))
+        return [batch[number] for number in range(len(batch))]
 
 
 class Graph6(GraphFormat):

@@ -41,12 +41,19 @@ class ARW(IndependentSetPolicy):
         return Found(np.flatnonzero(self.improve(graph, start, clock, seed, bound)), bound)
 
     def improve(
-        self, graph: Graph, chosen: NDArray[np.bool_], clock: Clock, seed: int, enough: int = 2**31
+        self,
+        graph: Graph,
+        chosen: NDArray[np.bool_],
+        clock: Clock,
+        seed: int,
+        enough: int = 2**31,
+        most: int = 2**62,
     ) -> NDArray[np.bool_]:
         """Search from an independent set on, bool (n,); returns the best set, bool (n,).
 
         Args:
             enough: stop at a set of that size.
+            most: iterations, if the clock's limits leave that many.
         """
         tries = self.tries or (4 if graph.m >= 10 * graph.n else 32)
         node = np.zeros((graph.n, 4), np.int32)
@@ -63,5 +70,5 @@ class ARW(IndependentSetPolicy):
             return int(count[kernel.BEST]), done
 
         if graph.m and count[kernel.BEST] < enough:
-            clock.work(step, enough)
+            clock.work(step, enough, most)
         return best

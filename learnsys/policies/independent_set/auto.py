@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learnsys.graphs.cliques import clique_bound
 from learnsys.graphs.graph import Graph
@@ -13,11 +14,13 @@ from learnsys.policies.independent_set.numvc import NuMVC
 from learnsys.policies.independent_set.reductions import reduced
 
 _FEW = 5000
-"""vertices up to which NuMVC, whose step looks at all of them, is ahead of ARW"""
+"""vertices up to which NuMVC, whose step looks at all of them, overtakes ARW"""
+_AHEAD = 8
+"""iterations for each vertex in which ARW is ahead of NuMVC on any graph that was tried"""
 
 
 class Auto(IndependentSetPolicy):
-    """Exact reductions, then NuMVC on a small rest and ARW on a large one, until the limits or a bound are reached.
+    """Exact reductions, then ARW, and on a small rest NuMVC from ARW's set on, until the limits or a bound are reached.
 
     A graph that reductions solve alone, as sparse ones from nature often are, takes no search and comes with a proof.
     """
@@ -34,25 +37,34 @@ class Auto(IndependentSetPolicy):
         bound = clique_bound(kernel)
         chosen = min_degree(kernel.indptr, kernel.indices, shuffled(kernel.n, seed))
         clock.shift = rest.offset
-        chosen = self.policy(kernel).improve(kernel, chosen, clock, seed, bound)
+        chosen = self.improve(kernel, chosen, clock, seed, bound)
         clock.shift = 0
         found = rest.lift(np.flatnonzero(chosen))
         return Found(found if found.size >= first.sum() else np.flatnonzero(first), bound + rest.offset)
 
-    def policy(self, kernel: Graph) -> ARW | NuMVC:
-        """The search for a graph on which no reduction applies."""
-        return NuMVC() if kernel.n <= _FEW else ARW()
+    def improve(
+        self, graph: Graph, chosen: NDArray[np.bool_], clock: Clock, seed: int, enough: int = 2**31
+    ) -> NDArray[np.bool_]:
+        """Search from an independent set on, bool (n,), in a graph on which no reduction applies."""
+        if graph.n > _FEW:
+            return ARW().improve(graph, chosen, clock, seed, enough)
+        chosen = ARW().improve(graph, chosen, clock, seed, enough, most=_AHEAD * graph.n)
+        return NuMVC().improve(graph, chosen, clock, seed, enough)
 
 
 class ReducedARW(Auto):
-    """The reductions, then ARW whatever is left."""
+    """The reductions, then ARW alone."""
 
-    def policy(self, kernel: Graph) -> ARW | NuMVC:
-        return ARW()
+    def improve(
+        self, graph: Graph, chosen: NDArray[np.bool_], clock: Clock, seed: int, enough: int = 2**31
+    ) -> NDArray[np.bool_]:
+        return ARW().improve(graph, chosen, clock, seed, enough)
 
 
 class ReducedNuMVC(Auto):
-    """The reductions, then NuMVC whatever is left."""
+    """The reductions, then NuMVC alone."""
 
-    def policy(self, kernel: Graph) -> ARW | NuMVC:
-        return NuMVC()
+    def improve(
+        self, graph: Graph, chosen: NDArray[np.bool_], clock: Clock, seed: int, enough: int = 2**31
+    ) -> NDArray[np.bool_]:
+        return NuMVC().improve(graph, chosen, clock, seed, enough)

@@ -83,18 +83,19 @@ class Clock:
         if not self.curve or size > self.curve[-1][2]:
             self.curve.append((self.seconds, self.iterations, size))
 
-    def work(self, step: Callable[[int], tuple[int, int]], enough: int) -> None:
+    def work(self, step: Callable[[int], tuple[int, int]], enough: int, most: int = 2**62) -> None:
         """Do iterations in slices of some milliseconds until the limits are spent or a set is large enough.
 
         Args:
             step: does up to that many iterations; returns the size of the best set, and how many it did: none, if
                 nothing is left to do.
             enough: a proved upper bound, or what is aimed at.
+            most: iterations, if the limits leave that many.
         """
-        size, many = -1, 16
-        while not self.over and size < enough:
+        size, many, last = -1, 16, self.iterations + most
+        while not self.over and size < enough and self.iterations < last:
             start = self.seconds
-            size, done = step(min(many, self.iterations_left))
+            size, done = step(min(many, self.iterations_left, last - self.iterations))
             if not done:
                 break
             self.iterations += done

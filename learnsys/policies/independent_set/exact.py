@@ -35,7 +35,7 @@ class Exact(IndependentSetPolicy):
         start = min_degree(kernel.indptr, kernel.indices, shuffled(kernel.n, seed))
         bound = clique_bound(kernel)
         limits = Limits(clock.left / 4, _WARM_START)
-        best = np.flatnonzero(Auto().policy(kernel).improve(kernel, start, Clock(limits), seed, bound))
+        best = np.flatnonzero(Auto().improve(kernel, start, Clock(limits), seed, bound))
         clock.improved(best.size + rest.offset)
         if best.size < bound and kernel.m <= _LARGEST and not clock.over:
             best, bound = _solve(kernel, best, bound, clock, seed)

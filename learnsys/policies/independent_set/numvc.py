@@ -29,12 +29,19 @@ class NuMVC(IndependentSetPolicy):
         return Found(np.flatnonzero(self.improve(graph, start, clock, seed, bound)), bound)
 
     def improve(
-        self, graph: Graph, chosen: NDArray[np.bool_], clock: Clock, seed: int, enough: int = 2**31
+        self,
+        graph: Graph,
+        chosen: NDArray[np.bool_],
+        clock: Clock,
+        seed: int,
+        enough: int = 2**31,
+        most: int = 2**62,
     ) -> NDArray[np.bool_]:
         """Search from an independent set on, bool (n,); returns the best set, bool (n,).
 
         Args:
             enough: stop at a set of that size.
+            most: iterations, if the clock's limits leave that many.
         """
         vertex = np.zeros((3, graph.n), np.int32)
         half = np.zeros((5, graph.indices.size), np.int32)
@@ -52,5 +59,5 @@ class NuMVC(IndependentSetPolicy):
             return int(count[kernel.BEST]), done
 
         if graph.m and count[kernel.BEST] < enough:
-            clock.work(step, enough)
+            clock.work(step, enough, most)
         return best
