@@ -6,7 +6,8 @@ import argparse
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,29 @@ from numpy.typing import NDArray
 from learnsys.cli.console import progress_bar
 from learnsys.envs.cache.accesses import Accesses
 from learnsys.envs.cache.geometry import CacheGeometry
+from learnsys.files import write_json
 from learnsys.policies.cache.guard import Guard
-from learnsys.policies.cache.registry import GUARD, load_learned_policy, make_set_policy
+from learnsys.policies.cache.registry import load_learned_policy, make_set_policy
+from learnsys.policies.cache.replay import Replay, followed
 from learnsys.policies.cache.simulation import Result, Simulation, Tally, chunk_of, fit, part_of, simulate, summarise
+from learnsys.runs import read_json
 from learnsys.traces import read_trace
 from learnsys.traces.samples import sample_names
 
 SIMPLE = ("lru", "srrip", "drrip", "shippp", "hawkeye", "mockingjay")
 TABLES = ("table_address", "table_pc", "table_both", "eta_address", "eta_pc", "eta_both")
-LEARNED = ("guard:learnsys_cache",)
-"""guarded set policies; their shadows make the rows without the guard"""
+LEARNED = "learnsys_cache"
+GUARDS: dict[str, tuple[str, ...]] = {
+    "guard:learnsys_cache": (),
+    "guard of five": ("hawkeye", "mockingjay", "srrip"),
+}
+"""row -> what the guard may follow besides the learned policy and LRU"""
 FIT = (0.0, 0.8)
 WINDOWS = {"last tenth": (0.9, 1.0), "validation, 80 to 90 %": (0.8, 0.9), "whole trace, cold": (0.0, 1.0)}
 HEADROOM = 0.03
 """traces with less between LRU and Belady in the window are controls and left out of means"""
 BEST_TABLE = "best table"
+BLOCK = 2**16
 PAPER_SETS = (
     6, 35, 38, 53, 67, 70, 113, 143, 157, 196, 287, 324, 332, 348, 362, 398, 406, 456, 458, 488, 497, 499, 558, 611,
     718, 725, 754, 775, 793, 822, 862, 895, 928, 1062, 1086, 1101, 1102, 1137, 1144, 1175, 1210, 1211, 1223, 1237,
@@ -48,12 +57,14 @@ def quality(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     traces = given.traces or [f"sample:{name}" for name in sample_names()]
     geometry = CacheGeometry()
     found: dict[str, Found] = {window: {} for window in WINDOWS}
-    with progress_bar("simulating", len(traces)) as advance:
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    with progress_bar("simulating", len(traces) * len(seeds)) as advance, ThreadPoolExecutor(given.workers) as pool:
         for trace in traces:
-            for window, results in measure(prepared(trace, geometry, given.sampled), geometry, trace, given).items():
-                for result in results:
-                    found[window].setdefault(result.policy, {}).setdefault(trace, []).append(result)
-            advance(1)
+            for of_seed in pool.map(partial(kept_or_measured, geometry, trace, given), seeds):
+                for window, results in of_seed.items():
+                    for result in results:
+                        found[window].setdefault(result.policy, {}).setdefault(trace, []).append(result)
+                advance(1)
     sets = "64 sampled sets" if given.sampled else "all sets"
     for window, part in WINDOWS.items():
         if part[0] >= FIT[1]:
@@ -62,6 +73,20 @@ def quality(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield normalised(rows, traces, f"Normalised hit rate, {window}, {sets}")
     yield cost(found["whole trace, cold"], traces)
     yield points(found["last tenth"], traces, f"Points of hit rate above LRU, last tenth, {sets}")
+
+
+def kept_or_measured(
+    geometry: CacheGeometry, trace: str, given: argparse.Namespace, seed: int
+) -> dict[str, list[Result]]:
+    """What `measure` returns; with `given.keep` it is kept in that folder, and taken from there if it is there."""
+    path = None if given.keep is None else Path(given.keep) / f"{label(trace)}-{seed}.json"
+    if path is not None and path.exists():
+        kept: Any = read_json(path)
+        return {window: [Result(**result) for result in kept[window]] for window in WINDOWS}
+    found = measure(prepared(trace, geometry, given.sampled), geometry, trace, given, seed)
+    if path is not None:
+        write_json(path, {window: [asdict(result) for result in results] for window, results in found.items()})
+    return found
 
 
 def prepared(trace: str, geometry: CacheGeometry, sampled: bool) -> Accesses:
@@ -75,38 +100,51 @@ def prepared(trace: str, geometry: CacheGeometry, sampled: bool) -> Accesses:
 
 
 def measure(
-    accesses: Accesses, geometry: CacheGeometry, trace: str, given: argparse.Namespace
+    accesses: Accesses, geometry: CacheGeometry, trace: str, given: argparse.Namespace, seed: int
 ) -> dict[str, list[Result]]:
-    """Results of all seeds by window. Each policy runs once over the whole trace and is counted in every window."""
-    policies = {name: make_set_policy(name) for name in (*SIMPLE, *TABLES, "belady", *LEARNED)}
+    """Results by window. Each policy runs once over the whole trace and is counted in every window."""
+    policies = {name: make_set_policy(name) for name in (*SIMPLE, *TABLES, "belady")}
     if given.parrot is not None:
         folder = str(Path(given.parrot) / label(trace))
         policies |= {name: load_learned_policy(name, folder) for name in ("parrot", "guard:parrot")}
     n = len(accesses)
-    learnt = {name: fit(policies[name], accesses, geometry, *part_of(FIT, n)) for name in TABLES}
-
-    def run(job: tuple[int, str]) -> dict[str, tuple[NDArray[np.uint8], float]]:
-        seed, name = job
-        policy, before = policies[name], time.thread_time()
-        if not isinstance(policy, Guard):
-            hits = simulate(policy, accesses, geometry, seed=seed, learnt=learnt.get(name))
-            return {name: (hits, time.thread_time() - before)}
-        simulation, hits = Simulation(policy, geometry, seed), np.zeros(n, np.uint8)
-        policy.grow(simulation.state, accesses.line_number.size, accesses.pc_value.size)
-        shadows = policy.follow(simulation.state, chunk_of(accesses, 0, n), hits)
-        seconds = time.thread_time() - before
-        return {name.removeprefix(GUARD): (shadows[0], seconds), name: (hits, seconds)}
-
-    with ThreadPoolExecutor(given.workers) as pool:
-        ran = list(pool.map(run, [(seed, name) for name in reversed(policies) for seed in range(given.seeds)]))
-    results: dict[str, list[Result]] = {window: [] for window in WINDOWS}
-    for seed in range(given.seeds):
-        of_seed = {name: found for each in ran[seed :: given.seeds] for name, found in each.items()}
-        for window, part in WINDOWS.items():
-            names = [name for name in of_seed if name not in TABLES or part[0] >= FIT[1]]
-            tallies = {name: Tally.of(of_seed[name][0], *part_of(part, n), of_seed[name][1]) for name in names}
-            results[window] += summarise(tallies, names)
+    ran = {}
+    for name, policy in policies.items():
+        learnt = fit(policy, accesses, geometry, *part_of(FIT, n)) if name in TABLES else None
+        before = time.thread_time()
+        hits = simulate(policy, accesses, geometry, seed=seed, learnt=learnt)
+        ran[name] = hits, time.thread_time() - before
+    ran |= with_guards(accesses, geometry, seed)
+    results: dict[str, list[Result]] = {}
+    for window, part in WINDOWS.items():
+        names = [name for name in ran if name not in TABLES or part[0] >= FIT[1]]
+        tallies = {name: Tally.of(ran[name][0], *part_of(part, n), ran[name][1]) for name in names}
+        results[window] = summarise(tallies, names)
     return results
+
+
+def with_guards(accesses: Accesses, geometry: CacheGeometry, seed: int) -> dict[str, tuple[NDArray[np.uint8], float]]:
+    """Hits and CPU seconds of the learned policy, and of guards around it, for which it is replayed.
+
+    A guard's seconds contain those of the learned policy.
+    """
+    policy, n = make_set_policy(LEARNED), len(accesses)
+    before = time.thread_time()
+    simulation, hits, victims = Simulation(policy, geometry, seed), np.zeros(n, np.uint8), np.zeros(n, np.int16)
+    policy.grow(simulation.state, accesses.line_number.size, accesses.pc_value.size)
+    for low in range(0, n, BLOCK):
+        chunk = chunk_of(accesses, low, min(low + BLOCK, n))
+        part = slice(low, low + chunk.line.size)
+        where = followed(policy, simulation.state, chunk, hits[part]) == chunk.line[:, None]
+        victims[part] = np.where(where.any(1), where.argmax(1), -1)
+    alone = time.thread_time() - before
+    found = {LEARNED: (hits, alone)}
+    for name, others in GUARDS.items():
+        before = time.thread_time()
+        guarded = Guard(Replay(), others=tuple(make_set_policy(other) for other in others))
+        of_guard = simulate(guarded, accesses, geometry, seed=seed, learnt={"policy/victims": victims})
+        found[name] = (of_guard, alone + time.thread_time() - before)
+    return found
 
 
 def add_best_table(rows: Found, chosen_by: Found) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,64 +14,34 @@ from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.errors import InputError
 from learnsys.policies.cache.base import Chunk, SetPolicy, State
 from learnsys.policies.cache.registry import make_set_policy
-from learnsys.policies.cache.replay import Replay
+from learnsys.policies.cache.replay import Replay, cut, followed
 from learnsys.policies.cache.simulation import simulate
 
-_PARTS = ("policy", "fallback")
-
-
-@njit(["void(int32[::1], int64[::1], int64[::1])"], cache=True, nogil=True)
-def _split(row, seen, ends):
-    """Cut accesses into stretches in which no set occurs twice: ends[0] of them, which end before ends[1], ...
-
-    `seen` (sets,) holds -1 everywhere at first.
-    """
-    count, start = 0, 0
-    for i in range(row.size):
-        if seen[row[i]] >= start:
-            count += 1
-            ends[count] = i
-            start = i
-        seen[row[i]] = i
-    ends[0] = count + 1
-    ends[count + 1] = row.size
+_BLOCK = 2**15
+"""accesses whose shadows are kept at a time"""
 
 
 @njit(
     [
-        "void(int32[::1], int32[::1], int64, int64, int64, uint8[::1], uint8[::1], uint8[::1], int32[:, ::1],"
-        " int32[:, ::1], int32[:, ::1], int32[:, ::1], int64[:, ::1], int64, int64)"
+        "void(int32[::1], int32[::1], int64, uint8[::1], uint8[:, ::1], int32[:, :, ::1], int32[:, ::1],"
+        " int32[:, ::1], int64[:, ::1], int64, int64[::1])"
     ],
     cache=True,
     nogil=True,
 )
-def _follow(
-    line,
-    row,
-    low,
-    high,
-    start,
-    hits,
-    hits_policy,
-    hits_fallback,
-    policy,
-    fallback,
-    tags,
-    touched,
-    groups,
-    sets,
-    threshold,
-):
-    """Run the cache itself over accesses `low` to `high`, in which no set occurs twice.
+def _follow(line, row, start, hits, shadow_hits, shadows, tags, touched, groups, sets, threshold):
+    """Run the cache itself.
 
-    `policy` and `fallback` (sets, ways) are therefore what the shadows hold right after each of the accesses. `groups`
-    (n, 3): which shadow a group follows (0: the policy), its excess of misses, and its switches so far.
+    `shadow_hits` (E, n) are those of E shadows, and `shadows` (E, n, ways) what each holds in the accessed set right
+    after the access. `groups` (n, 2 + E): which shadow a group of `sets` sets follows, its switches so far, and by how
+    much the followed one missed more than each; `threshold` (E,): at how much a group switches to each.
     """
     ways = tags.shape[1]
-    for i in range(low, high):
+    for i in range(line.size):
         wanted, r = line[i], row[i]
         group = groups[r // sets]
-        held = policy[r] if group[0] == 0 else fallback[r]
+        followed = group[0]
+        held = shadows[followed, i]
         target, free = -1, -1
         for way in range(ways):
             if tags[r, way] == wanted:
@@ -89,35 +59,40 @@ def _follow(
                 oldest = np.int64(2**31)
                 for way in range(ways):
                     if touched[r, way] < oldest:
-                        followed = False
+                        shared = False
                         for other in range(ways):
-                            followed |= held[other] == tags[r, way]
-                        if not followed:
+                            shared |= held[other] == tags[r, way]
+                        if not shared:
                             oldest = touched[r, way]
                             target = way
         if target >= 0:
             tags[r, target] = wanted
             touched[r, target] = start + i
-        excess = np.int64(hits_fallback[i]) - np.int64(hits_policy[i])
-        group[1] = max(0, group[1] + (excess if group[0] == 0 else -excess))
-        if group[1] >= threshold:
-            group[0] = 1 - group[0]
-            group[1] = 0
-            group[2] += 1
+        best, most = -1, np.int64(-1)
+        for e in range(threshold.size):
+            if e != followed:
+                excess = np.int64(shadow_hits[e, i]) - np.int64(shadow_hits[followed, i])
+                group[2 + e] = max(np.int64(0), group[2 + e] + excess)
+                if group[2 + e] - threshold[e] > most:
+                    best, most = e, group[2 + e] - threshold[e]
+        if best >= 0:
+            group[0] = best
+            group[1] += 1
+            group[2:] = 0
 
 
 @dataclass(frozen=True)
 class Guard(SetPolicy):
-    """Follow a policy where it is the better of two, and a fallback where that is.
+    """Follow a policy where it is the best of several, and a fallback where that is.
 
-    Both run as shadows, simulations of whole caches of their own. The cache follows one of them for each group of
-    sets: at a miss it evicts a line (the one unused for longest) that the shadow does not hold after that access, and
-    declines to insert where the shadow does. So its contents drift to the shadow's, one line for each miss that it
-    would have anyway. A counter for each group grows with a miss of the followed shadow that the other hits, shrinks
-    with the reverse, never below 0; at `threshold` the group follows the other one, from counter 0. All groups begin
-    with the fallback.
+    All run as shadows, simulations of whole caches of their own. The cache follows one of them (or one for each group
+    of sets): at a miss it evicts a line (the one unused for longest) that the shadow does not hold after that access,
+    and declines to insert where the shadow does. So its contents drift to the shadow's, one line for each miss that it
+    would have anyway. A counter for each other shadow grows with a miss of the followed one that the other hits,
+    shrinks with the reverse, never below 0; when one reaches the threshold for its shadow, the group follows that, and
+    all counters begin at 0. All groups begin with the fallback.
 
-    What holds, for a group of S sets of W ways, on every trace, with threshold T:
+    What holds, for a group of S sets of W ways, on every trace, with threshold T(e) for shadow e:
 
     1. While it follows a shadow, the group misses at most as often as the shadow plus the lines that the shadow held
        and the cache did not when the stretch began, at most S W (none at the start, where both are empty).
@@ -130,15 +105,14 @@ class Guard(SetPolicy):
        takes in is in the cache already. As d is never negative, there are at most as many of the first kind as d was
        at the start.
 
-    2. In such a stretch the followed shadow misses at most T times more often than the other one: the counter is
-       never less than the excess since the stretch began, and the stretch ends when it reaches T.
+    2. In such a stretch the followed shadow misses at most T(e) times more often than any other shadow e: e's counter
+       is never less than the excess since the stretch began, and the stretch ends when it reaches T(e).
 
-    3. Hence, with k switches, p stretches that follow the policy and f that follow the fallback (p + f = k + 1):
-       misses <= misses of the fallback + p T + k S W, and misses <= misses of the policy + f T + k S W.
+    3. Hence, with k switches, for every shadow e, followed in n of the k + 1 stretches:
+       misses <= misses of e + (k + 1 - n) T(e) + k S W.
 
-    A switch to the policy moreover requires that it missed T times less often than the fallback over some stretch.
-
-    State arrays of the two are kept under "policy/" and "fallback/".
+    A switch to a shadow e moreover requires that it missed T(e) times less often than the one followed before over
+    some stretch. State arrays of the shadows are kept under "policy/", "other0/", ..., "fallback/".
     """
 
     name = "guard"
@@ -146,72 +120,78 @@ class Guard(SetPolicy):
     policy: SetPolicy
     """the policy that is guarded"""
     fallback: SetPolicy = field(default_factory=lambda: make_set_policy("lru"))
-    """what is followed where the policy misses more"""
-    group: int = 128
-    """sets that switch together"""
-    threshold: int = 64
-    """T: misses in excess of the other's at which a group switches"""
-    needs_future = property(lambda self: self.policy.needs_future or self.fallback.needs_future)
-    needs_fit = property(lambda self: self.policy.needs_fit or self.fallback.needs_fit)
+    """what is followed where nothing else misses less"""
+    group: int | None = None
+    """sets that switch together; None: all"""
+    threshold: int = 300
+    """T of the fallback: misses in excess of its at which a group switches to it"""
+    entry: int = 100
+    """T of the others"""
+    others: tuple[SetPolicy, ...] = ()
+    """more policies to choose from"""
+    needs_future = property(lambda self: any(policy.needs_future for policy in self.shadows.values()))
+    needs_fit = property(lambda self: any(policy.needs_fit for policy in self.shadows.values()))
 
     def __post_init__(self) -> None:
-        if self.group < 1 or self.threshold < 1:
-            raise InputError("a guard needs groups of at least 1 set and a threshold of at least 1")
+        if (self.group is not None and self.group < 1) or self.threshold < 1 or self.entry < 1:
+            raise InputError("a guard needs groups of at least 1 set and thresholds of at least 1")
+
+    @property
+    def shadows(self) -> dict[str, SetPolicy]:
+        """The policies to choose from, by the name of their part of the state."""
+        others = {f"other{number}": policy for number, policy in enumerate(self.others)}
+        return {"policy": self.policy, **others, "fallback": self.fallback}
 
     def start(self, geometry: CacheGeometry, seed: int = 0) -> State:
         shape = (geometry.sets, geometry.ways)
-        groups = np.zeros((-(-geometry.sets // self.group), 3), np.int64)
-        groups[:, 0] = 1
+        count = len(self.shadows)
+        groups = np.zeros((-(-geometry.sets // (self.group or geometry.sets)), 2 + count), np.int64)
+        groups[:, 0] = count - 1
         state: State = {"tags": np.full(shape, -1, np.int32), "touched": np.zeros(shape, np.int32), "groups": groups}
-        for part in _PARTS:
-            of_part = getattr(self, part).start(geometry, seed)
-            state |= {f"{part}/{name}": array for name, array in of_part.items()}
+        for part, policy in self.shadows.items():
+            state |= {f"{part}/{name}": array for name, array in policy.start(geometry, seed).items()}
         return state
 
     def fit(self, chunk: Chunk, geometry: CacheGeometry) -> State:
         learnt: State = {}
-        for part in _PARTS:
-            if getattr(self, part).needs_fit:
-                of_part = getattr(self, part).fit(chunk, geometry)
-                learnt |= {f"{part}/{name}": array for name, array in of_part.items()}
+        for part, policy in self.shadows.items():
+            if policy.needs_fit:
+                learnt |= {f"{part}/{name}": array for name, array in policy.fit(chunk, geometry).items()}
         return learnt
 
     def grow(self, state: State, n_lines: int, n_pcs: int) -> None:
-        for part in _PARTS:
+        for part, policy in self.shadows.items():
             of_part = _of(state, part)
-            getattr(self, part).grow(of_part, n_lines, n_pcs)
+            policy.grow(of_part, n_lines, n_pcs)
             state |= {f"{part}/{name}": array for name, array in of_part.items()}
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         self.follow(state, chunk, hits)
 
     def follow(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """As `run`; returns the hits of the policy and of the fallback, each in a cache of its own, uint8 (2, n)."""
+        """As `run`; returns the hits of the shadows, each in a cache of its own, uint8 (E, n), the fallback's last."""
         tags, touched, groups = (state[name] for name in ("tags", "touched", "groups"))
-        shadows = [_of(state, part) for part in _PARTS]
-        shadow_hits = np.zeros((2, hits.size), np.uint8)
-        ends = np.zeros(hits.size + 2, np.int64)
-        _split(chunk.row, np.full(tags.shape[0], -1, np.int64), ends)
-        low = 0
-        for high in ends[1 : ends[0] + 1].tolist():
-            part = slice(low, high)
-            short = replace(
-                chunk,
-                line=chunk.line[part],
-                row=chunk.row[part],
-                pc=chunk.pc[part],
-                next_use=chunk.next_use[part],
-                start=chunk.start + low,
+        sets = len(tags)
+        shadow_hits = np.zeros((len(self.shadows), hits.size), np.uint8)
+        threshold = np.full(len(self.shadows), self.entry, np.int64)
+        threshold[-1] = self.threshold
+        states = {part: _of(state, part) for part in self.shadows}
+        for low in range(0, hits.size, _BLOCK):
+            block = cut(chunk, low, min(low + _BLOCK, hits.size))
+            found = np.zeros((len(self.shadows), block.line.size), np.uint8)
+            held = np.stack(
+                [
+                    followed(policy, states[part], block, found[e])
+                    for e, (part, policy) in enumerate(self.shadows.items())
+                ]
             )
-            for shadow, policy, found in zip(shadows, (self.policy, self.fallback), shadow_hits, strict=True):
-                policy.run(shadow, short, found[part])
-            held = (self.policy.resident(shadows[0]), self.fallback.resident(shadows[1]))
-            accesses = (chunk.line, chunk.row, low, high, chunk.start, hits, *shadow_hits, *held)
-            arguments: tuple[Any, ...] = (*accesses, tags, touched, groups, self.group, self.threshold)
+            of_block = slice(low, low + block.line.size)
+            accesses = (block.line, block.row, block.start, hits[of_block], found, held)
+            arguments: tuple[Any, ...] = (*accesses, tags, touched, groups, self.group or sets, threshold)
             _follow(*arguments)
-            low = high
-        for prefix, shadow in zip(_PARTS, shadows, strict=True):
-            state |= {f"{prefix}/{name}": array for name, array in shadow.items()}
+            shadow_hits[:, of_block] = found
+        for part, of_part in states.items():
+            state |= {f"{part}/{name}": array for name, array in of_part.items()}
         return shadow_hits
 
 
@@ -221,10 +201,10 @@ class GuardedReplay:
     Args:
         policy: has `victims(accesses, geometry, seed) -> int16 (n,)`, as in `Replay`.
         fallback: what is followed where the policy misses more.
-        arguments: `group` and `threshold` of the guard.
+        arguments: `group`, `threshold`, `entry` and `others` of the guard.
     """
 
-    def __init__(self, policy: Any, fallback: SetPolicy, **arguments: int) -> None:
+    def __init__(self, policy: Any, fallback: SetPolicy, **arguments: Any) -> None:
         self.name = f"guard:{policy.name}"
         self.policy = policy
         self.guard = Guard(Replay(), fallback, **arguments)
@@ -235,13 +215,13 @@ class GuardedReplay:
         return simulate(self.guard, accesses, geometry, seed=seed, learnt={"policy/victims": victims})
 
 
-def guard(policy: Any, fallback: str | SetPolicy = "lru", **arguments: int) -> Any:
+def guard(policy: Any, fallback: str | SetPolicy = "lru", **arguments: Any) -> Any:
     """`policy` under a `Guard`.
 
     Args:
         policy: a `SetPolicy`, or a learned policy with `victims(accesses, geometry, seed)` (see `GuardedReplay`).
         fallback: a policy or the name of one.
-        arguments: `group` and `threshold` of the guard.
+        arguments: `group`, `threshold`, `entry` and `others` of the guard.
 
     Raises:
         InputError: no such fallback, or a policy that does not tell its victims.

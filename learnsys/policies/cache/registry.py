@@ -44,6 +44,7 @@ OBJECT_POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     "arc": ("learnsys.policies.cache.objects.arc:ARC", {}),
     "lirs": ("learnsys.policies.cache.objects.lirs:LIRS", {}),
     "w_tinylfu": ("learnsys.policies.cache.objects.w_tinylfu:WTinyLFU", {}),
+    "learnsys_cache": ("learnsys.policies.cache.objects.learned:LearnedObjects", {}),
     "belady": ("learnsys.policies.cache.objects.belady:Belady", {}),
 }
 """The same for fully associative caches of objects."""
@@ -63,11 +64,14 @@ LEARNED_POLICIES: dict[str, str] = {
 def make_set_policy(name: str, **arguments: Any) -> Any:
     """The set-associative policy of that name; "guard:NAME" is that policy, guarded.
 
+    "guard:NAME+NAME+..." follows whichever of several policies and LRU did best lately.
+
     Raises:
         InputError: there is none.
     """
     if name.startswith(GUARD):
-        return guarded(make_set_policy(name.removeprefix(GUARD), **arguments))
+        first, *others = name.removeprefix(GUARD).split("+")
+        return guarded(make_set_policy(first, **arguments), *map(make_set_policy, others))
     return _make(SET_POLICIES, name, arguments)
 
 
@@ -104,10 +108,10 @@ def load_learned_policy(name: str, folder: str) -> Any:
     return getattr(import_module(module), attribute).load(folder)
 
 
-def guarded(policy: Any) -> Any:
-    """`policy` under the guard, with LRU to fall back on.
+def guarded(policy: Any, *others: Any) -> Any:
+    """`policy` under the guard, which may also follow `others`, with LRU to fall back on.
 
     Raises:
         InputError: it does not tell which lines it evicts.
     """
-    return import_module("learnsys.policies.cache.guard").guard(policy)
+    return import_module("learnsys.policies.cache.guard").guard(policy, others=others)

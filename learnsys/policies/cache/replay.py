@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numba import njit
@@ -27,6 +28,52 @@ def _replay(line, row, start, victims, tags, hits):
             target = victims[start + i]
         if target >= 0:
             tags[r, target] = wanted
+
+
+@njit(["void(int32[::1], int64[::1], int64[::1])"], cache=True, nogil=True)
+def _split(row, seen, ends):
+    """Cut accesses into stretches in which no set occurs twice: ends[0] of them, which end before ends[1], ...
+
+    `seen` (sets,) holds -1 everywhere at first.
+    """
+    count, start = 0, 0
+    for i in range(row.size):
+        if seen[row[i]] >= start:
+            count += 1
+            ends[count] = i
+            start = i
+        seen[row[i]] = i
+    ends[0] = count + 1
+    ends[count + 1] = row.size
+
+
+@njit(["void(int32[::1], int32[:, ::1], int32[:, ::1])"], cache=True, nogil=True)
+def _keep(row, resident, held):
+    """Copy the sets `row` (n,) of `resident` (sets, ways) into `held` (n, ways)."""
+    for i in range(row.size):
+        held[i] = resident[row[i]]
+
+
+def followed(policy: SetPolicy, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Run `policy` over a chunk, and what it holds in the set of each access right after it, int32 (n, ways).
+
+    For any policy, since it is run over stretches of accesses in which no set occurs twice.
+    """
+    sets, ways = policy.resident(state).shape
+    ends = np.zeros(hits.size + 2, np.int64)
+    _split(chunk.row, np.full(sets, -1, np.int64), ends)
+    held = np.zeros((hits.size, ways), np.int32)
+    for low, high in pairwise([0, *ends[1 : ends[0] + 1].tolist()]):
+        part = cut(chunk, low, high)
+        policy.run(state, part, hits[low:high])
+        _keep(part.row, policy.resident(state), held[low:high])
+    return held
+
+
+def cut(chunk: Chunk, low: int, high: int) -> Chunk:
+    """Accesses `low` to `high` of a chunk."""
+    arrays = {name: getattr(chunk, name)[low:high] for name in ("line", "row", "pc", "next_use")}
+    return replace(chunk, start=chunk.start + low, **arrays)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`LearnsysCache`: a small network that learns, while the program runs, what Belady's MIN would keep."""
+"""`LearnsysCache`: a small network that learns, while the program runs, when lines return."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ from learnsys.files import write_json
 from learnsys.imitation import load_arrays, save_arrays
 from learnsys.policies.cache.base import Chunk, SetPolicy, State
 from learnsys.policies.cache.learned import kernel
-from learnsys.policies.cache.learned.state import FIRST_SQUARE, allocate, flat, grouped
+from learnsys.policies.cache.learned.network import FIRST_SQUARE
+from learnsys.policies.cache.learned.samples import STAGES
+from learnsys.policies.cache.learned.state import allocate, flat, grouped
 from learnsys.runs import read_json
 
-_WEIGHTS = ("network.table", "network.squares", "network.hidden", "network.output")
+_WEIGHTS = ("network.table", "network.hidden", "network.output")
 
 
 @dataclass(frozen=True)
 class LearnsysCache(SetPolicy):
-    """Evict the line that MIN would most probably not have kept until its next use.
+    """Evict the line that is worth least, by a network that learns when lines return.
 
-    The probability comes from a network: embeddings of hashed features (see `features.py`) of the line's last access
-    and of its standing now are summed, then follow a layer of leaky rectifiers and a logistic unit. It is trained on
-    the policy's own evictions: of the lines in the set a few are drawn at each, kept as samples with their features,
-    and labelled when the line comes back, by whether MIN (replayed by OPTgen: Jain and Lin, "Back to the future",
-    ISCA 2016) would have held it over that interval; a line that does not come back within `window` was not worth
-    keeping. Relabelling the past by what became of it is the way of Learning Relaxed Belady (Song et al., NSDI 2020).
+    At a miss in a full set each line of it, and the one that is missed, is worth what `network.index` says of the
+    features of its last access and of its standing now (see `features.py`); the least one leaves, which may be the
+    missed one: it is then not inserted. The network is trained on the policy's own evictions: of the candidates a few
+    are drawn at each, kept as samples with their features, and tell when they come back, or at certain ages, that they
+    have not yet. Relabelling the past by what became of it is the way of Learning Relaxed Belady (Song et al., NSDI
+    2020); what became of lines under Belady's MIN (OPTgen, Hawkeye: Jain and Lin, ISCA 2016) and mean reuse distances
+    (Mockingjay: Shah, Jain and Lin, HPCA 2022) are among the features.
     Nothing of this needs the future, and nothing has to be learnt beforehand, though it can be: with `passes`, `fit`
     goes over an earlier part of the trace, and `save` and `load` keep what it learnt.
 
@@ -44,13 +47,11 @@ class LearnsysCache(SetPolicy):
     rate: float = 0.05
     """step size of Adagrad on the embeddings; the layers learn with a fifth of it"""
     draws: int = 2
-    """lines of the set that become samples at each eviction"""
-    window: float = 3.0
-    """accesses, in units of the cache's lines, after which a line that has not come back counts as not kept"""
+    """candidates that become samples at each eviction"""
     bits: int = 14
     """of the hash of a feature: each feature has 2^bits embeddings"""
     embedding: int = 16
-    """numbers in an embedding"""
+    """numbers in an embedding, one of them Adagrad's"""
     hidden: int = 16
     """hidden units"""
     learn: bool = True
@@ -62,15 +63,12 @@ class LearnsysCache(SetPolicy):
     needs_fit = property(lambda self: self.passes > 0)
 
     def __post_init__(self) -> None:
-        if not (self.rate > 0 and self.window > 0 and 1 <= self.bits <= 16 and self.draws >= 1 and self.passes >= 0):
-            raise InputError(
-                "learnsys_cache needs a rate and a window above 0, 1 to 16 bits, at least 1 draw and no passes below 0"
-            )
-        if self.embedding < 1 or self.hidden < 1:
-            raise InputError("learnsys_cache needs embeddings and a hidden layer of at least 1")
+        if not (self.rate > 0 and 1 <= self.bits <= 16 and self.draws >= 1 and self.passes >= 0):
+            raise InputError("learnsys_cache needs a rate above 0, 1 to 16 bits, at least 1 draw and no passes below 0")
+        if self.embedding < 2 or self.hidden < 1:
+            raise InputError("learnsys_cache needs embeddings of at least 2 and a hidden layer of at least 1")
 
     def start(self, geometry: CacheGeometry, seed: int = 0) -> State:
-        window = self._window(geometry.sets, geometry.ways)
         state = flat(
             allocate(
                 geometry.sets,
@@ -78,7 +76,7 @@ class LearnsysCache(SetPolicy):
                 bits=self.bits,
                 embedding=self.embedding,
                 hidden=self.hidden,
-                room=self.draws * (window + 1),
+                room=self.draws * (int(STAGES[-1]) * geometry.sets * geometry.ways + 1),
                 rng=np.random.default_rng(seed),
             )
         )
@@ -94,10 +92,9 @@ class LearnsysCache(SetPolicy):
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         cache, *others = grouped(state)
-        window = self._window(*cache.tags.shape)
         rate = self.rate if self.learn else 0.0
         accesses = (chunk.line, chunk.row, chunk.pc, chunk.line_number, chunk.pc_value, chunk.start, hits)
-        arguments: tuple[Any, ...] = (*accesses, cache, *others, rate, self.draws, window)
+        arguments: tuple[Any, ...] = (*accesses, cache, *others, rate, self.draws)
         kernel.run(*arguments)
 
     def save(self, folder: str | os.PathLike[str], learnt: State) -> None:
@@ -108,11 +105,11 @@ class LearnsysCache(SetPolicy):
                 were never trained are left out.
         """
         folder = Path(folder)
-        trained = np.flatnonzero(learnt["network.squares"] > FIRST_SQUARE)
-        arrays = {name: learnt[name] for name in _WEIGHTS[2:]}
-        arrays |= {name: learnt[name][trained].astype(np.float16) for name in _WEIGHTS[:1]}
-        arrays |= {name: learnt[name][trained] for name in _WEIGHTS[1:2]}
-        save_arrays(folder / "model.safetensors", arrays | {"trained": trained.astype(np.int32)})
+        table = learnt["network.table"]
+        trained = np.flatnonzero(table[:, -1] > FIRST_SQUARE)
+        arrays = {name: learnt[name] for name in _WEIGHTS[1:]}
+        arrays |= {"trained": trained.astype(np.int32), "squares": table[trained, -1]}
+        save_arrays(folder / "model.safetensors", arrays | {_WEIGHTS[0]: table[trained, :-1].astype(np.float16)})
         config = asdict(self) | {"folder": None, "passes": 0}
         write_json(folder / "config.json", {"policy": self.name, "model": config})
 
@@ -138,18 +135,13 @@ class LearnsysCache(SetPolicy):
         arrays, _ = load_arrays(Path(str(self.folder)) / "model.safetensors")
         found: State = {}
         try:
-            trained = arrays["trained"]
             for name in _WEIGHTS:
-                array = state[name]
-                if name in _WEIGHTS[:2]:
-                    array[trained] = arrays[name]
+                found[name] = state[name]
+                if name == _WEIGHTS[0]:
+                    found[name][arrays["trained"], :-1] = arrays[name]
+                    found[name][arrays["trained"], -1] = arrays["squares"]
                 else:
-                    array[...] = arrays[name]
-                found[name] = array
+                    found[name][...] = arrays[name]
         except (KeyError, ValueError, IndexError) as error:
             raise InputError(f"does not fit its config.json ({error})", file=Path(str(self.folder))) from None
         return found
-
-    def _window(self, sets: int, ways: int) -> int:
-        """The window in accesses."""
-        return max(1, round(self.window * sets * ways))

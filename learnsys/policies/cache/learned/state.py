@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
-from numba.np.numpy_support import from_dtype
+from numba import typeof, types
 from numpy.typing import NDArray
 
 from learnsys.policies.cache.base import State
 from learnsys.policies.cache.learned.features import ACCESS_FEATURES, CANDIDATE_FEATURES
+from learnsys.policies.cache.learned.network import Network, untrained
+from learnsys.policies.cache.learned.samples import Samples, no_samples
 
 ACCESS, CANDIDATE = len(ACCESS_FEATURES), len(CANDIDATE_FEATURES)
 QUANTA = 128
@@ -44,7 +45,7 @@ class Cache(NamedTuple):
     """(S, W, F) features of that access"""
     base: NDArray[np.float32]
     """(S, W, D) sum of their embeddings, as they were then"""
-    clock: NDArray[np.int32]
+    clock: NDArray[np.int64]
     """(S,) accesses to the set"""
     occupancy: NDArray[np.uint8]
     """(S, QUANTA) lines that MIN would hold at each recent clock, modulo QUANTA"""
@@ -85,54 +86,16 @@ class History(NamedTuple):
     """(2,) hashes of the last two different PCs"""
 
 
-class Network(NamedTuple):
-    """Embeddings, summed; a hidden layer; the probability that MIN would keep the line until its next use."""
-
-    table: NDArray[np.float32]
-    """((F + G) * 2^bits, D) embeddings"""
-    squares: NDArray[np.float32]
-    """((F + G) * 2^bits,) Adagrad's sums of squared slopes, one for each embedding"""
-    hidden: NDArray[np.float32]
-    """(H, D + 1) weights, and biases in the last column"""
-    output: NDArray[np.float32]
-    """(H + 1,)"""
-
-
-class Samples(NamedTuple):
-    """Candidates of past evictions that wait for their labels: a ring, and lists of those of the same line."""
-
-    line: NDArray[np.int32]
-    """(Q,) -1 where the label is known"""
-    at: NDArray[np.int32]
-    """(Q,) index of the access that evicted"""
-    features: NDArray[np.uint16]
-    """(Q, F + G)"""
-    links: NDArray[np.int32]
-    """(Q, 2) the sample before and after in the same list; before the first of list b stands -2 - b, at the end -1"""
-    heads: NDArray[np.int32]
-    """(a power of two,) first sample of each list, -1: none"""
-    counts: NDArray[np.int64]
-    """(4,) oldest sample, one past the newest, samples learnt from, state of the random numbers"""
-
-
-FIRST_SQUARE = np.float32(0.1)
-"""what Adagrad's sums begin at"""
-
 GROUPS: dict[str, Any] = {"cache": Cache, "history": History, "network": Network, "samples": Samples}
 
 
 def allocate(
     sets: int, ways: int, *, bits: int, embedding: int, hidden: int, room: int, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """The groups of an empty cache with an untrained network; `room` is Q. Embeddings begin at 0."""
+    """The groups of an empty cache with an untrained network; `room` is Q."""
     shape = (sets, ways)
     lines = 1 << (8 * sets * ways - 1).bit_length()
     pages, pcs = max(lines // 4, 1024), 2**14
-    rows = (ACCESS + CANDIDATE) << bits
-    weights = np.zeros((hidden, embedding + 1), np.float32)
-    weights[:, :-1] = rng.normal(scale=embedding**-0.5, size=(hidden, embedding))
-    output = np.zeros(hidden + 1, np.float32)
-    output[:-1] = rng.normal(scale=0.3 * hidden**-0.5, size=hidden)
     cache = Cache(
         tags=np.full(shape, -1, np.int32),
         at=np.zeros(shape, np.int32),
@@ -144,7 +107,7 @@ def allocate(
         page=np.zeros(shape, np.int32),
         access=np.zeros((*shape, ACCESS), np.uint16),
         base=np.zeros((*shape, embedding), np.float32),
-        clock=np.zeros(sets, np.int32),
+        clock=np.zeros(sets, np.int64),
         occupancy=np.zeros((sets, QUANTA), np.uint8),
     )
     history = History(
@@ -164,20 +127,8 @@ def allocate(
         distance=np.full(2 * pcs, 4, np.float32),
         recent=np.zeros(2, np.uint32),
     )
-    network = Network(
-        table=np.zeros((rows, embedding), np.float32),
-        squares=np.full(rows, FIRST_SQUARE, np.float32),
-        hidden=weights,
-        output=output,
-    )
-    samples = Samples(
-        line=np.full(room, -1, np.int32),
-        at=np.zeros(room, np.int32),
-        features=np.zeros((room, ACCESS + CANDIDATE), np.uint16),
-        links=np.zeros((room, 2), np.int32),
-        heads=np.full(1 << (room - 1).bit_length(), -1, np.int32),
-        counts=np.array([0, 0, 0, rng.integers(1, 2**62)], np.int64),
-    )
+    network = untrained(ACCESS + CANDIDATE, bits, embedding, hidden, rng)
+    samples = no_samples(room, ACCESS + CANDIDATE, rng)
     return {"cache": cache, "history": history, "network": network, "samples": samples}
 
 
@@ -195,10 +146,7 @@ def _name(group: str, name: str) -> str:
     return name if group == "cache" else f"{group}.{name}"
 
 
-def signatures() -> list[types.NamedTuple]:
+def signatures() -> list[types.Type]:
     """Numba's types of the four groups, as `allocate` makes them."""
-    groups = allocate(1, 1, bits=1, embedding=1, hidden=1, room=1, rng=np.random.default_rng(0))
-    return [
-        types.NamedTuple([types.Array(from_dtype(array.dtype), array.ndim, "C") for array in group], type(group))
-        for group in groups.values()
-    ]
+    groups = allocate(1, 1, bits=1, embedding=2, hidden=1, room=1, rng=np.random.default_rng(0))
+    return [typeof(group) for group in groups.values()]

@@ -1,0 +1,390 @@
+"""The learned policy of object caches: the network of `LearnsysCache`, without PCs, over a sample of candidates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numba import njit, typeof, types
+from numpy.typing import NDArray
+
+from learnsys.errors import InputError
+from learnsys.policies.cache.base import Chunk, ObjectPolicy, State
+from learnsys.policies.cache.learned.network import (
+    EDGES,
+    Network,
+    embed,
+    half_log,
+    index,
+    log,
+    mix,
+    shuffled,
+    untrained,
+)
+from learnsys.policies.cache.learned.samples import STAGES, Samples, link, no_samples, outlived, returned
+
+ACCESS_FEATURES = (
+    "the logs of the object's last two gaps (requests between its accesses)",
+    "the log of its last gap, in halves, and its touches so far, at most 15",
+    "the object",
+    "the 64 objects that became known with it, and the log of its last gap",
+    "the object requested before",
+    "the step from the object requested before (at most 64), and the log of the last gap",
+    "the logs of its last three gaps",
+    "the log of its size, and its touches",
+    "its touches with a half-life of 2^12 requests, and the log of its last gap",
+    "its touches with a half-life of 2^17 requests, and those of 2^12",
+)
+"""meaning of the features of an access; a cached object carries those of its last access"""
+CANDIDATE_FEATURES = (
+    "log age, in halves",
+    "and touches",
+    "and the log of the last gap",
+    "and those of the last two gaps",
+    "and hits since insertion, at most 7",
+    "and touches with a half-life of 2^12",
+    "and the log of the size",
+    "and whether the object requested before was a neighbour",
+    "and touches with a half-life of 2^17",
+)
+"""meaning of the features of a cached object at an eviction"""
+ACCESS, CANDIDATE = len(ACCESS_FEATURES), len(CANDIDATE_FEATURES)
+_ROOM = 2**18
+_HALF_LIVES = (2**12, 2**17)
+
+
+class Objects(NamedTuple):
+    """What is remembered of every object."""
+
+    last: NDArray[np.int64]
+    """index of its last request plus one, 0: none"""
+    gap: NDArray[np.uint8]
+    """log of the gap before that"""
+    earlier_gap: NDArray[np.uint8]
+    touches: NDArray[np.uint8]
+    recent: NDArray[np.float32]
+    """touches, halved every 2^12 requests, at the last one"""
+    frequent: NDArray[np.float32]
+    """the same with 2^17"""
+    place: NDArray[np.int32]
+    """its slot plus one, 0: not cached"""
+
+
+class Slots(NamedTuple):
+    """What is cached, in slots 0 to count - 1."""
+
+    item: NDArray[np.int32]
+    """the object"""
+    at: NDArray[np.int64]
+    """index of its last request"""
+    until: NDArray[np.int64]
+    """index of the request from which its worth has to be computed anew"""
+    worth: NDArray[np.float32]
+    """the network's index of it when that was computed last"""
+    past: NDArray[np.int32]
+    """touches, gaps, touches by half-lives, log size, whether a neighbour, as `_describe` packs them"""
+    reused: NDArray[np.uint8]
+    """hits since insertion, at most 7"""
+    access: NDArray[np.uint16]
+    """(slots, ACCESS) features of its last access"""
+    base: NDArray[np.float32]
+    """(slots, D) the sum of their embeddings then"""
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _describe(f, mask, objects, i, t, weight, previous):
+    """Write the features of a request for object `i` into `f` and the request into its history; returns its past."""
+    known = objects.last[i] > 0
+    gap = t + 1 - objects.last[i] if known else np.int64(0)
+    first, half = np.int64(log(gap)), half_log(gap)
+    second = np.int64(objects.gap[i]) if known else 0
+    third = np.int64(objects.earlier_gap[i]) if known else 0
+    touches = np.int64(objects.touches[i])
+    recent = objects.recent[i] * np.float32(2) ** np.float32(-gap / _HALF_LIVES[0]) + np.float32(1)
+    frequent = objects.frequent[i] * np.float32(2) ** np.float32(-gap / _HALF_LIVES[1]) + np.float32(1)
+    often: Any = min(np.int64(half_log(np.int64(recent * 4))), 31)
+    long: Any = min(np.int64(half_log(np.int64(frequent * 4))), 31)
+    size: Any = min(np.int64(log(weight)), 15)
+    step = max(-64, min(64, i - previous))
+    f[0] = mix(first, second, 10) & mask
+    f[1] = mix(half, touches, 11) & mask
+    f[2] = mix(i, 0, 12) & mask
+    f[3] = mix(i >> 6, first, 13) & mask
+    f[4] = mix(previous, 0, 14) & mask
+    f[5] = mix(step + 100, first, 15) & mask
+    f[6] = mix(first * 64 + second, third, 16) & mask
+    f[7] = mix(size, touches, 17) & mask
+    f[8] = mix(often, first, 18) & mask
+    f[9] = mix(long, often, 19) & mask
+    objects.earlier_gap[i] = second
+    objects.gap[i] = first
+    objects.touches[i] = min(touches + 1, 15)
+    objects.recent[i], objects.frequent[i] = recent, frequent
+    objects.last[i] = t + 1
+    near = np.int64(abs(i - previous) <= 2)
+    return touches | first << 4 | second << 10 | often << 16 | long << 21 | size << 26 | near << 30
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _describe_candidate(g, mask, past, reused, waited):
+    """Write the features of an object that has waited for so many requests into `g`."""
+    age = np.int64(half_log(waited))
+    g[0] = mix(age, 0, 30) & mask
+    g[1] = mix(age, past & 15, 31) & mask
+    g[2] = mix(age, past >> 4 & 63, 32) & mask
+    g[3] = mix(age, past >> 4 & 4095, 33) & mask
+    g[4] = mix(age, reused, 34) & mask
+    g[5] = mix(age, past >> 16 & 31, 35) & mask
+    g[6] = mix(age, past >> 26 & 15, 36) & mask
+    g[7] = mix(age, past >> 30 & 1, 37) & mask
+    g[8] = mix(age, past >> 21 & 31, 38) & mask
+
+
+@njit(inline="always")
+def _next_change(waited):
+    """The least age above `waited` with other features."""
+    n = log(waited)
+    if n > 1 and waited < 3 << (n - 2):
+        return np.int64(3 << (n - 2))
+    return np.int64(1 << n)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _remove(objects, slots, slot, last):
+    """Free a slot, by moving there what is in the `last` one."""
+    objects.place[slots.item[slot]] = 0
+    if slot != last:
+        slots.item[slot], slots.at[slot], slots.until[slot] = slots.item[last], slots.at[last], slots.until[last]
+        slots.worth[slot], slots.past[slot], slots.reused[slot] = (
+            slots.worth[last],
+            slots.past[last],
+            slots.reused[last],
+        )
+        slots.access[slot], slots.base[slot] = slots.access[last], slots.base[last]
+        objects.place[slots.item[slot]] = slot + 1
+
+
+def _signatures() -> list[Any]:
+    state = LearnedObjects().start(1)
+    groups = [typeof(group) for group in _grouped(state)]
+    ids, hits, numbers = (types.Array(kind, 1, "C") for kind in (types.int32, types.uint8, types.int64))
+    return [
+        types.void(ids, held, types.int64, hits, *groups, held, numbers, types.float32, types.int64, types.int64)
+        for held in (types.none, numbers)
+    ]
+
+
+def _run(ids, size, start, hits, objects, slots, net, samples, held, place, rate, candidates, span):
+    """Advance everything over a chunk.
+
+    Args:
+        place: capacity, used, count of slots taken, unit of time (0 before the first eviction), last request.
+        rate: step size; 0 learns nothing.
+        candidates: how many slots are drawn at an eviction.
+        span: time in units of as many requests as the cache held objects when it was full for the first time.
+    """
+    width, units = net.table.shape[1], net.hidden.shape[0]
+    bits = log(net.table.shape[0] // (ACCESS + CANDIDATE)) - 1
+    mask = np.uint64((1 << bits) - 1)
+    room = samples.line.size
+    f, g = np.zeros(ACCESS, np.uint16), np.zeros(CANDIDATE, np.uint16)
+    x, slope = np.zeros(width, np.float32), np.zeros(width, np.float32)
+    hidden, down = np.zeros(units, np.float32), np.zeros(units, np.float32)
+    clock = np.zeros(1, np.int64)
+    capacity, used, count, unit, previous = place[0], place[1], place[2], place[3], place[4]
+    edges = EDGES * np.float32(unit)
+    newest, over = samples.counts[0], samples.counts[1]
+    random = np.uint64(samples.counts[2])
+    for position in range(ids.size):
+        t = start + position
+        clock[0] = t
+        i = np.int64(ids[position])
+        need = size[position] if held is not None else np.int64(1)
+        if unit > 0:
+            over += returned(samples, net, ids[position], t, edges, rate, bits, x, hidden, slope, down)
+            for stage in range(STAGES.size):
+                over += outlived(samples, net, clock, unit, t, newest, stage, edges, rate, bits, x, hidden, slope, down)
+        past = _describe(f, mask, objects, i, t, need, previous)
+        previous = i
+        slot = np.int64(objects.place[i]) - 1
+        hits[position] = slot >= 0
+        if slot >= 0:
+            slots.reused[slot] = min(slots.reused[slot] + 1, 7)
+        else:
+            if need > capacity:
+                continue
+            declined, first = False, True
+            while used + need > capacity and not declined:
+                if unit == 0:
+                    unit = count * span
+                    edges = EDGES * np.float32(unit)
+                drawn, least = np.int64(-1), np.float32(np.inf)
+                if first:  # then what is requested is itself a candidate
+                    _describe_candidate(g, mask, past, 0, 0)
+                    x[:] = 0
+                    embed(net, f, 0, bits, x)
+                    embed(net, g, ACCESS, bits, x)
+                    least = index(net, x, hidden, edges) / np.float32(need)
+                for number in range(min(count, candidates)):
+                    random = shuffled(random)
+                    other = np.int64((random >> np.uint64(20)) % np.uint64(count))
+                    if count <= candidates:
+                        other = np.int64(number)
+                    if slots.until[other] <= t:
+                        waited = t - slots.at[other]
+                        _describe_candidate(g, mask, slots.past[other], slots.reused[other], waited)
+                        for d in range(width):
+                            x[d] = slots.base[other, d]
+                        embed(net, g, ACCESS, bits, x)
+                        slots.worth[other] = index(net, x, hidden, edges)
+                        slots.until[other] = slots.at[other] + _next_change(waited)
+                    worth = slots.worth[other] / np.float32(held[slots.item[other]] if held is not None else 1)
+                    if worth < least:
+                        least, drawn = worth, other
+                random = shuffled(random)
+                if rate > 0 and first and np.int64(random >> np.uint64(33)) % (STAGES[-1] * unit) < room // 2:
+                    random = shuffled(random)
+                    other = np.int64((random >> np.uint64(20)) % np.uint64(min(count, candidates) + 1))
+                    random = shuffled(random)
+                    arriving = other == 0
+                    other = np.int64((random >> np.uint64(20)) % np.uint64(count))
+                    if newest - samples.reached[STAGES.size - 1] < room:
+                        q = np.int32(newest % room)
+                        samples.at[q], samples.row[q], samples.when[q], samples.outlived[q] = t, 0, t, 0
+                        if arriving:
+                            _describe_candidate(g, mask, past, 0, 0)
+                            samples.features[q, :ACCESS] = f
+                        else:
+                            _describe_candidate(g, mask, slots.past[other], slots.reused[other], t - slots.at[other])
+                            samples.features[q, :ACCESS] = slots.access[other]
+                        samples.features[q, ACCESS:] = g
+                        link(samples, q, ids[position] if arriving else slots.item[other])
+                        newest += 1
+                first = False
+                declined = bool(drawn < 0)
+                if not declined:
+                    used -= held[slots.item[drawn]] if held is not None else np.int64(1)
+                    count -= 1
+                    _remove(objects, slots, drawn, count)
+            if declined:
+                continue
+            used += need
+            if held is not None:
+                held[i] = need
+            slot = count
+            count += 1
+            slots.item[slot] = i
+            slots.reused[slot] = 0
+            objects.place[i] = slot + 1
+        slots.at[slot], slots.until[slot], slots.past[slot] = t, 0, past
+        slots.access[slot] = f
+        slots.base[slot] = 0
+        embed(net, f, 0, bits, slots.base[slot])
+    place[1], place[2], place[3], place[4] = used, count, unit, previous
+    samples.counts[0], samples.counts[1], samples.counts[2] = newest, over, np.int64(random)
+
+
+@dataclass(frozen=True)
+class LearnedObjects(ObjectPolicy):
+    """Of some cached objects, evict the one that is worth least, by a network that learns when objects return.
+
+    `learnsys_cache` for caches without sets and traces without PCs: the same network, index and samples (see
+    `learnsys.policies.cache.learned`), and features that need no PC. At a miss in a full cache `candidates` objects are
+    drawn, as in Learning Relaxed Belady (Song et al., NSDI 2020), and the one requested is weighed against them:
+    if it is the least itself, it is not inserted. What an object is worth is computed anew only once its age has grown
+    by a third to a half, which spares most of the work. Where sizes count, worth is for each byte.
+    """
+
+    name = "learnsys_cache"
+    per_object: ClassVar = {
+        "last": (np.int64, 0),
+        "gap": (np.uint8, 0),
+        "earlier_gap": (np.uint8, 0),
+        "touches": (np.uint8, 0),
+        "recent": (np.float32, 0),
+        "frequent": (np.float32, 0),
+        "place_of": (np.int32, 0),
+    }
+    counters = 3
+
+    candidates: int = 64
+    """cached objects drawn at each eviction"""
+    rate: float = 0.05
+    """step size of Adagrad on the embeddings; the layers learn with a fifth of it"""
+    bits: int = 14
+    """of the hash of a feature: each feature has 2^bits embeddings"""
+    embedding: int = 16
+    """numbers in an embedding, one of them Adagrad's"""
+    hidden: int = 16
+    """hidden units"""
+    span: int = 2
+    """times of return are told apart up to 16 spans of as many requests as the cache holds objects"""
+
+    def __post_init__(self) -> None:
+        if not (self.rate > 0 and 1 <= self.bits <= 16 and self.candidates >= 1 and self.span >= 1):
+            raise InputError("learnsys_cache needs a rate above 0, 1 to 16 bits, and at least 1 candidate and 1 span")
+        if self.embedding < 2 or self.hidden < 1:
+            raise InputError("learnsys_cache needs embeddings of at least 2 and a hidden layer of at least 1")
+
+    def start(self, capacity: int, *, sized: bool = False, seed: int = 0) -> State:
+        rng = np.random.default_rng(seed)
+        state = super().start(capacity, sized=sized)
+        slots: dict[str, Any] = {
+            "item": np.zeros(0, np.int32),
+            "at": np.zeros(0, np.int64),
+            "until": np.zeros(0, np.int64),
+            "worth": np.zeros(0, np.float32),
+            "past": np.zeros(0, np.int32),
+            "reused": np.zeros(0, np.uint8),
+            "access": np.zeros((0, ACCESS), np.uint16),
+            "base": np.zeros((0, self.embedding), np.float32),
+        }
+        groups = {
+            "slots": slots,
+            "network": untrained(ACCESS + CANDIDATE, self.bits, self.embedding, self.hidden, rng)._asdict(),
+            "samples": no_samples(_ROOM, ACCESS + CANDIDATE, rng)._asdict(),
+        }
+        return state | {f"{group}.{name}": each for group, arrays in groups.items() for name, each in arrays.items()}
+
+    def grow(self, state: State, n_objects: int) -> None:
+        super().grow(state, n_objects)
+        room = min(int(state["place"][0]), n_objects)
+        if room > len(state["slots.item"]):
+            room = max(room, min(2 * len(state["slots.item"]), int(state["place"][0])))
+            for name in Slots._fields:
+                old = state[f"slots.{name}"]
+                state[f"slots.{name}"] = np.zeros((room, *old.shape[1:]), old.dtype)
+                state[f"slots.{name}"][: len(old)] = old
+
+    def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
+        settings = (np.float32(self.rate), self.candidates, self.span)
+        held, place = state.get("held"), state["place"]
+        arguments: tuple[Any, ...] = (
+            chunk.line,
+            chunk.size,
+            chunk.start,
+            hits,
+            *_grouped(state),
+            held,
+            place,
+            *settings,
+        )
+        _kernel(*arguments)
+
+    def contents(self, state: State) -> NDArray[np.int64]:
+        return np.sort(state["slots.item"][: state["place"][2]]).astype(np.int64)
+
+
+def _grouped(state: State) -> tuple[Any, ...]:
+    """The groups of a state; the arrays themselves, not copies."""
+    return (
+        Objects(*(state[name] for name in LearnedObjects.per_object)),
+        *(
+            kind(*(state[f"{group}.{name}"] for name in kind._fields))
+            for group, kind in (("slots", Slots), ("network", Network), ("samples", Samples))
+        ),
+    )
+
+
+_kernel: Any = njit(_signatures(), cache=True, nogil=True, fastmath=True)(_run)
