@@ -22,7 +22,7 @@ from learnsys.envs.branching.models import copy_model, seed_parameters, set_para
 from learnsys.envs.branching.observations import NodeBipartite
 
 TOP_PRIORITY = 10_000_000
-ROUNDS, ROUNDS_OF_GYOZAS = 9, 3
+ROUNDS, ROUNDS_OF_GYOZAS = 7, 2
 FLOOR, PLAIN, OURS = "C callback", "PySCIPOpt rule", "environment, NodeBipartite"
 Measured = tuple[float, int]
 """CPU seconds from the first decision to the end, and decisions"""
@@ -35,8 +35,8 @@ FAMILIES: dict[str, tuple[Callable[[int], Model], dict[str, Any], int, int]] = {
         500,
         2000,
     ),
-    "auction 100x500": (FULL_SIZE["auction 100x500"], PUBLISHED, 50, 150),
-    "set cover 500x1000": (FULL_SIZE["set cover 500x1000"], PUBLISHED, 20, 60),
+    "auction 100x500": (FULL_SIZE["auction 100x500"], PUBLISHED, 50, 100),
+    "set cover 500x1000": (FULL_SIZE["set cover 500x1000"], PUBLISHED, 20, 50),
 }
 """Name -> what makes the model from a seed, SCIP's parameters, and the limit of nodes, quick and not; the LP gets
 dearer from one to the next."""
