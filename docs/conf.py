@@ -82,6 +82,8 @@ REFERENCE: dict[str, list[str]] = {
         "learnsys.policies.branching.solve",
         "learnsys.policies.branching.samples",
         "learnsys.policies.branching.collect",
+        "learnsys.policies.branching.protocol",
+        "learnsys.policies.branching.measuring",
         "learnsys.policies.branching.evaluation",
         "learnsys.policies.branching.comparison",
         "learnsys.policies.branching.choice",
@@ -110,6 +112,20 @@ REFERENCE: dict[str, list[str]] = {
         "learnsys.policies.cache.base",
         "learnsys.policies.cache.registry",
         "learnsys.policies.cache.simulation",
+    ],
+    "independent set": [
+        *(
+            f"learnsys.policies.independent_set.{name}"
+            for name in (
+                *("solve", "base", "registry", "greedy", "arw", "numvc", "reductions", "exact", "auto"),
+                *("evaluation", "best_known"),
+            )
+        ),
+        "learnsys.envs.independent_set.milp",
+    ],
+    "graphs": [
+        f"learnsys.graphs.{name}"
+        for name in ("graph", "batch", "spmm", "io", "formats", "formats.base", "generators", "cliques")
     ],
     "traces": [
         "learnsys.traces",
