@@ -20,7 +20,7 @@ class Dimacs(GraphFormat):
     """
 
     summary = "DIMACS .clq, .col: 1-based, 'p edge n m', 'e u v'"
-    suffixes = (".clq", ".col", ".dimacs", ".mis", ".max")
+    suffixes: tuple[str, ...] = (".clq", ".col", ".dimacs", ".mis", ".max")
     writable = True
     problem, letter = b"edge", b"e "
 
