@@ -14,8 +14,10 @@ from learnsys.cli import main
 from learnsys.errors import InputError
 from learnsys.files import locked
 from learnsys.policies.branching.comparison import bound_course, disagreements, performance_profile, summarise
-from learnsys.policies.branching.evaluation import EvaluationConfig, evaluate, initial_bounds, run_once
+from learnsys.policies.branching.evaluation import evaluate
 from learnsys.policies.branching.figures import write_figure
+from learnsys.policies.branching.measuring import initial_bounds, run_once
+from learnsys.policies.branching.protocol import EvaluationConfig
 from learnsys.policies.branching.registry import TRAINED, make_branching_policy
 
 MIPLIB = Path(os.environ.get("LEARNSYS_MIPLIB", Path(__file__).parents[2] / "shared" / "data" / "miplib"))

@@ -95,8 +95,7 @@ def _choose(text: str, model: Path) -> str:
     """The policy that "auto" stands for on this model."""
     from learnsys.cli.console import progress_bar
     from learnsys.policies.branching.choice import choose, parse_candidates
-    from learnsys.policies.branching.evaluation import EvaluationConfig
-    from learnsys.policies.branching.protocol import VALIDATION_SEED
+    from learnsys.policies.branching.protocol import VALIDATION_SEED, EvaluationConfig
 
     family = str(model).partition(":")[0]
     config = EvaluationConfig(

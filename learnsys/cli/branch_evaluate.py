@@ -55,8 +55,8 @@ def evaluate(
     from learnsys.cli.branch import parse_parameters
     from learnsys.cli.console import print_json, print_table, progress_bar
     from learnsys.policies.branching.comparison import FAIRNESS, disagreements, summarise
-    from learnsys.policies.branching.evaluation import EvaluationConfig
     from learnsys.policies.branching.evaluation import evaluate as run
+    from learnsys.policies.branching.protocol import EvaluationConfig
 
     config = EvaluationConfig(
         instances=instances,
@@ -118,8 +118,7 @@ def choose(
     from learnsys.cli.console import print_json, print_table, progress_bar
     from learnsys.policies.branching.choice import choose as run
     from learnsys.policies.branching.choice import known_candidates
-    from learnsys.policies.branching.evaluation import EvaluationConfig
-    from learnsys.policies.branching.protocol import VALIDATION_SEED
+    from learnsys.policies.branching.protocol import VALIDATION_SEED, EvaluationConfig
 
     config = EvaluationConfig(
         instances=instances,

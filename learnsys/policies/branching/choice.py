@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from learnsys.errors import InputError
-from learnsys.policies.branching.evaluation import EvaluationConfig, evaluate
+from learnsys.policies.branching.evaluation import evaluate
+from learnsys.policies.branching.protocol import EvaluationConfig
 from learnsys.policies.branching.registry import LEARNED, TRAINED
 from learnsys.runs import Run
 from learnsys.statistics import shifted_geometric_mean
