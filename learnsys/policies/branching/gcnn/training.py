@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from learnsys.imitation import Arrays, LoopConfig, Report, imitate, silent
 from learnsys.policies.branching.gcnn.config import GcnnConfig
 from learnsys.policies.branching.gcnn.fitting import Examples, Fitter
 from learnsys.policies.branching.gcnn.policy import GcnnPolicy
-from learnsys.policies.branching.samples import SampleSet
+from learnsys.policies.branching.samples import MANIFEST, SampleSet
 from learnsys.policies.torch_setup import deterministic
 from learnsys.runs import Run, read_json
 
@@ -94,7 +95,7 @@ def train_gcnn(
     training = config.training
     with deterministic("cpu", threads):
         content = {"policy": "gcnn", "data": str(data), "samples": counts, "seed": seed, "threads": threads}
-        content |= {"family": collected.get("family"), "pseudo_candidates": pseudo}
+        content |= {"family": collected.get("family"), "pseudo_candidates": pseudo, "data_sha256": _digest(data)}
         run = Run(out, {**content, **(about or {}), **asdict(config)})
         task = ImitationTask(config, train, valid, seed)
         loop = LoopConfig(rounds=training.epochs, patience=training.stop_after)
@@ -117,6 +118,12 @@ def train_gcnn(
     }
     run.finish(summary, {"wall_seconds": time.monotonic() - began, "training_cpu_seconds": trained})
     return summary
+
+
+def _digest(data: Path) -> str:
+    """Tells collections apart, so that a run is not resumed on another one."""
+    manifests = [(data / split / MANIFEST).read_bytes() for split in ("train", "valid", "test")]
+    return hashlib.sha256(b"\0".join(manifests)).hexdigest()
 
 
 def _by_chance(test: SampleSet, config: GcnnConfig) -> dict[str, float]:
