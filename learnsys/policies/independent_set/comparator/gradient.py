@@ -163,7 +163,7 @@ def activate_rows(pre, gain, shift, out):
 )
 def activate_rows_backward(pre, gain, grad, grad_gain, grad_shift):
     """`activate_backward` of each row."""
-    room = np.empty(pre.shape[1], np.float32)
+    room = np.empty((2, pre.shape[1]), np.float32)
     for r in range(pre.shape[0]):
         kernel.activate_backward(pre[r], gain, grad[r], grad_gain, grad_shift, room)
 

@@ -73,18 +73,24 @@ def activate(pre, gain, shift, out):
         out[k] = (out[k] - mean) * scale * gain[k] + shift[k]
 
 
-@njit(["void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1])"], cache=True, **FAST)
-def activate_backward(pre, gain, grad, grad_gain, grad_shift, value):
+@njit(
+    ["void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[:, ::1])"], cache=True, **FAST
+)
+def activate_backward(pre, gain, grad, grad_gain, grad_shift, room):
     """From d/d out to d/d pre of one row, in place in `grad`; adds to the gradients of gain and shift.
 
-    `value` is room for a row.
+    `room` is for two rows.
     """
     size = pre.size
     count = np.float32(size)
+    value, slope = room[0], room[1]
     total = np.float32(0)
     for k in range(size):
-        value[k] = pre[k] * normal_cdf(pre[k])
-        total += value[k]
+        x = pre[k]
+        phi = normal_cdf(x)
+        value[k] = x * phi
+        slope[k] = phi + x * _normal_density(x)
+        total += x * phi
     mean = total / count
     squares = np.float32(0)
     for k in range(size):
@@ -98,15 +104,13 @@ def activate_backward(pre, gain, grad, grad_gain, grad_shift, value):
         grad_shift[k] += grad[k]
     along, across = np.float32(0), np.float32(0)
     for k in range(size):
-        grad[k] *= gain[k]
-        along += grad[k]
-        across += grad[k] * value[k]
+        scaled = grad[k] * gain[k]
+        along += scaled
+        across += scaled * value[k]
     along /= count
     across /= count
     for k in range(size):
-        grad[k] = (grad[k] - along - value[k] * across) * scale
-    for k in range(size):
-        grad[k] *= normal_cdf(pre[k]) + pre[k] * _normal_density(pre[k])
+        grad[k] = (grad[k] * gain[k] - along - value[k] * across) * scale * slope[k]
 
 
 @njit(["int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1])"], cache=True)

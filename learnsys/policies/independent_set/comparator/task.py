@@ -50,7 +50,9 @@ class ComparatorTask:
         self.greedy_sizes = np.array([Greedy().solve(graph, seed=seed).size for graph in valid])
 
     def _optimise(self) -> None:
-        self._optimiser = torch.optim.Adam(self.policy.model.parameters(), lr=self.config.training.learning_rate)
+        self._optimiser = torch.optim.Adam(
+            self.policy.model.parameters(), lr=self.config.training.learning_rate, fused=True
+        )
 
     def restart(self, number: int) -> None:
         torch.manual_seed(self.seed + number)

@@ -1,0 +1,219 @@
+"""The learned side of maximum independent set: the comparator's speed beside its plain form, and learned policies
+beside the same pipelines with random scores and with degrees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from benchmarks.mis_classical import BEST_KNOWN, graphs_of
+
+from learnsys.graphs import Graph, batch_graphs, make_family
+from learnsys.policies.independent_set.base import IndependentSetPolicy
+from learnsys.policies.independent_set.best_known import BestKnown
+from learnsys.policies.independent_set.comparator.config import ModelConfig
+from learnsys.policies.independent_set.comparator.gradient import Arena, logits
+from learnsys.policies.independent_set.comparator.model import ComparatorModel
+from learnsys.policies.independent_set.comparator.policy import ComparatorPolicy, stream_seeds
+from learnsys.policies.independent_set.comparator.rollout import run_recursions
+from learnsys.policies.independent_set.comparator.task import comparison_loss, stacks_of
+from learnsys.policies.independent_set.comparator.weights import Weights
+from learnsys.policies.independent_set.greedy import Greedy
+from learnsys.policies.independent_set.learned.guided import GuidedSearch
+from learnsys.policies.independent_set.learned.policy import ScoredConstruction
+from learnsys.policies.independent_set.learned.shipped import FOLDER, shipped_for
+from learnsys.policies.independent_set.numvc import NuMVC
+from learnsys.testing import dense_comparator
+
+COMPARATOR = FOLDER / "comparator-rb-small"
+SEEDS = (0, 1, 2)
+
+
+def recursion(seed: int, quick: bool) -> Iterator[dict[str, Any]]:
+    """CPU seconds of a roll-out of the comparator: kernels beside one graph at a time on a dense adjacency."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    rows = []
+    for name, count in (("rb-small", 4 if quick else 12), ("rb-large", 1 if quick else 4)):
+        graphs = [graph for _, graph in graphs_of(name, count, seed)]
+        model = ComparatorModel(ModelConfig())
+        batch, weights, lanes = batch_graphs(graphs), Weights.of(model), np.arange(count)
+        seeds = stream_seeds(seed, range(count))
+        run_recursions(batch, weights, lanes[:1], seeds[:1])
+        start = time.process_time()
+        dense = [dense_comparator.independent_set(model, g, int(s)) for g, s in zip(graphs, seeds, strict=True)]
+        plain = time.process_time() - start
+        decisions = sum(len(each.picks) for each in dense)
+        for width in (1, 4, 16):
+            start = time.process_time()
+            found = run_recursions(batch, weights, lanes, seeds, record=max(map(len, graphs_picks(dense))), lanes=width)
+            spent = time.process_time() - start
+            same = all(
+                found.picks[k, : len(each.picks)].tolist() == each.picks and found.sizes[k] == each.size
+                for k, each in enumerate(dense)
+            )
+            row = [name, width, spent / count, 1e3 * spent / decisions, plain / count, 1e3 * plain / decisions]
+            rows.append([*row, plain / spent, "yes" if same else "no"])
+    columns = ["graphs", "in lock-step", "CPU-s", "ms a decision", "dense CPU-s", "dense ms", "times", "same decisions"]
+    yield {
+        "title": "a roll-out of the untrained comparator",
+        "columns": columns,
+        "rows": rows,
+        "goals": ["at least 5 times as fast on RB-small, 15 times on RB-large"],
+    }
+
+
+def graphs_picks(found: Sequence[dense_comparator.DenseRecursion]) -> list[list[int]]:
+    """The decisions of each recursion."""
+    return [each.picks for each in found]
+
+
+def training(seed: int, quick: bool) -> Iterator[dict[str, Any]]:
+    """Pairs of graphs fitted in a CPU second: kernels beside a pair at a time on dense adjacencies."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    graphs = [graph for _, graph in graphs_of("rb-small", 32, seed)]
+    rng, batch = np.random.default_rng(seed), batch_graphs(graphs)
+    states = [(g, (rng.random(graphs[g].n) < 0.85).astype(np.uint8)) for g in range(32) for _ in range(2)]
+    label = np.full(32, 0.5, np.float32)
+    model, arena = ComparatorModel(ModelConfig()), Arena()
+    optimiser = torch.optim.Adam(model.parameters(), fused=True)
+
+    def ours() -> None:
+        stacks = stacks_of(batch, states, np.arange(64), False)
+        loss = comparison_loss(logits(model, stacks, arena).view(-1, 2), label, True)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    def plain() -> None:
+        optimiser.zero_grad()
+        for pair in range(32):
+            both = []
+            for graph, kept in states[2 * pair : 2 * pair + 2]:
+                keep = torch.from_numpy(kept > 0)
+                both.append(model(dense_comparator.adjacency_of(graphs[graph])[keep][:, keep]))
+            (comparison_loss(torch.stack(both)[None], label[pair : pair + 1], True) / 32).backward()
+        optimiser.step()
+
+    ours()
+    spent: dict[str, list[float]] = {"ours": [], "plain": []}
+    for _ in range(2 if quick else 4):
+        for name, action, times in (("ours", ours, 4), ("plain", plain, 1)):
+            start = time.process_time()
+            for _ in range(times):
+                action()
+            spent[name].append((time.process_time() - start) / times)
+    fast, slow = (32 / min(spent[name]) for name in ("ours", "plain"))
+    yield {
+        "title": "training the comparator on RB-small: pairs in a CPU second, the best of some batches of 32",
+        "columns": ["kernels", "a pair at a time, dense", "times"],
+        "rows": [[fast, slow, fast / slow]],
+        "goals": ["at least 8.5 times"],
+    }
+
+
+SETS = {"rb-small": (100, 0.05, 0.1), "rb-large": (10, 0.5, 1.0), "er-700-800": (5, 0.5, 1.0)}
+"""family -> graphs, CPU seconds for roll-outs at equal time, CPU seconds of NuMVC that the best known sets get here"""
+
+
+def learned(seed: int, quick: bool) -> Iterator[dict[str, Any]]:
+    """Sizes against the best known: learned scores, and the controls in the same pipeline."""
+    for name, (count, budget, search) in SETS.items():
+        count = max(2, count // 10) if quick else count
+        graphs = graphs_of(name, count, seed)
+        best = best_sizes(graphs, search)
+        trained = shipped_for(name)
+        rows = [["greedy", *_row(Greedy(), graphs, best, 1)]]
+        if name == "rb-small" and COMPARATOR.exists():
+            for times in (1, 5):
+                policy = ComparatorPolicy.load(COMPARATOR)
+                rows.append([f"comparator, {times} roll-outs", *_row(policy, graphs, best, times)])
+        for reduce in (False, True):
+            for times in (1, 16, None):
+                for label, policy in _pipelines(trained, reduce).items():
+                    what = f"{times} roll-outs" if times else f"{budget} CPU-s"
+                    kind = "with reductions, " if reduce else ""
+                    rows.append([f"{label}, {kind}{what}", *_row(policy, graphs, best, times, budget)])
+        yield {
+            "title": f"{name}: {count} graphs, best known {np.mean(list(best.values())):.2f}, seeds {SEEDS}",
+            "columns": ["policy", "mean size", "± seeds", "of best", "roll-outs", "CPU-s"],
+            "rows": rows,
+            "goals": ["learned alone above .955 on RB-small, .90 on RB-large; .03 above random scores"],
+        }
+
+
+def _pipelines(trained: Path, reduce: bool) -> dict[str, IndependentSetPolicy]:
+    return {
+        "random scores": ScoredConstruction(scores="random", reduce=reduce),
+        "degrees": ScoredConstruction(scores="degree", temperature=0.7, reduce=reduce),
+        "learned scores": ScoredConstruction.load(trained, reduce=reduce),
+    }
+
+
+def _row(
+    policy: IndependentSetPolicy,
+    graphs: Sequence[tuple[str, Graph]],
+    best: dict[str, int],
+    times: int | None,
+    budget: float = 0.0,
+) -> list[Any]:
+    """Mean size, its deviation over seeds, mean ratio to the best known, roll-outs and CPU seconds of one policy."""
+    limits: dict[str, Any] = {"iterations": times} if times else {"seconds": budget}
+    means, ratios, counts, seconds = [], [], [], []
+    for seed in SEEDS:
+        found = {name: policy.solve(graph, seed=seed, **limits) for name, graph in graphs}
+        means.append(np.mean([each.size for each in found.values()]))
+        ratios += [each.size / best[name] for name, each in found.items()]
+        counts += [each.iterations for each in found.values()]
+        seconds += [each.seconds for each in found.values()]
+    spread = float(np.std(means, ddof=1))
+    return [float(np.mean(means)), spread, f"{np.mean(ratios):.4f}", float(np.mean(counts)), float(np.mean(seconds))]
+
+
+def best_sizes(graphs: Sequence[tuple[str, Graph]], seconds: float) -> dict[str, int]:
+    """The sizes of the best sets known, by name, after a search of some CPU seconds on the graphs without one."""
+    known = BestKnown(BEST_KNOWN)
+    for name, graph in graphs:
+        if known.size(graph) is None:
+            known.offer(name, graph, NuMVC().solve(graph, seconds=seconds), "numvc")
+    known.save()
+    return {name: known.size(graph) or 0 for name, graph in graphs}
+
+
+GUIDED = {
+    "rb-large": (10, (0.05, 0.1, 0.3)),
+    "frb50-23": (3, (0.05, 0.1, 0.3)),
+    "frb59-26": (3, (0.05, 0.1, 0.3)),
+}
+"""family -> graphs, CPU seconds"""
+
+
+def guided(seed: int, quick: bool) -> Iterator[dict[str, Any]]:
+    """NuMVC from a learned set, and from a set built by degrees, by chance, and by its own greedy; equal CPU time."""
+    for name, (count, budgets) in GUIDED.items():
+        count = max(1, count // 5) if quick else count
+        graphs = graphs_of(name, count, seed)
+        trained = shipped_for("rb-large")
+        policies: dict[str, IndependentSetPolicy] = {"NuMVC from greedy": NuMVC()}
+        for label, policy in _pipelines(trained, False).items():
+            assert isinstance(policy, ScoredConstruction)
+            policies[f"NuMVC from {label}"] = GuidedSearch(policy)
+        rows = []
+        for label, each in policies.items():
+            means = []
+            for budget in budgets:
+                by_seed = [np.mean([each.solve(g, seconds=budget, seed=s).size for _, g in graphs]) for s in SEEDS]
+                means.append(f"{np.mean(by_seed):.2f} ± {np.std(by_seed, ddof=1):.2f}")
+            rows.append([label, *means])
+        optimum = make_family(name).optimum(graphs[0][1])
+        yield {
+            "title": f"{name}: {count} graphs, seeds {SEEDS}" + (f", optimum {optimum}" if optimum else ""),
+            "columns": ["search", *(f"{budget:g} CPU-s" for budget in budgets)],
+            "rows": rows,
+            "goals": ["the learned start at least equal, better at short times; if it is not, this table shows it"],
+        }
