@@ -55,7 +55,9 @@ def solve(
     if out is not None:
         write_text(out, "".join(f"{vertex}\n" for vertex in vertices.tolist()))
     if json:
-        print_json({"graph": str(graph), "vertices": given.n, "edges": given.m, **plain(found), "set": vertices.tolist()})
+        print_json(
+            {"graph": str(graph), "vertices": given.n, "edges": given.m, **plain(found), "set": vertices.tolist()}
+        )
         return 0
     kind = "a clique" if clique else "an independent set"
     print(f"{graph}: {given.n:,} vertices, {given.m:,} edges: {kind} of {found.size:,}, {status(found)}")

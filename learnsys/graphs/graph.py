@@ -66,6 +66,8 @@ class Graph:
                 f"vertex {name} is outside of 0 to {nodes - 1}" if nodes <= MAX_NODES else f"{nodes} vertices",
                 remedy=f"number the vertices from 0, at most {MAX_NODES} of them",
             )
+        if nodes > 2**24:
+            check_memory(nodes, len(pairs))
         first, second = (np.ascontiguousarray(pairs[:, k], np.int32) for k in (0, 1))
         indptr, indices = rows_of(nodes, first, second)
         return cls(indptr, indices, labels)

@@ -155,7 +155,7 @@ def search(indptr, indices, vertex, half, since, count, block, rng, best, steps,
     """Do exchanges until the best set has `enough` vertices; returns how many were done, at most `steps`."""
     n = indptr.size - 1
     loss, gain, fresh = vertex[LOSS], vertex[GAIN], vertex[FRESH]
-    most = indices.size // 4 * n  # half of n on average
+    most = min(indices.size // 4 * n, 2**29)  # half of n on average; less than OUT in all, whatever happens
     done = 0
     while done < steps:
         while count[N_OPEN] == 0:  # a cover: note the set, and go on with a vertex less
