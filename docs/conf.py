@@ -81,6 +81,7 @@ REFERENCE: dict[str, list[str]] = {
         "learnsys.policies.branching.registry",
         "learnsys.policies.branching.solve",
         "learnsys.policies.branching.samples",
+        "learnsys.policies.branching.labelling",
         "learnsys.policies.branching.collect",
         "learnsys.policies.branching.protocol",
         "learnsys.policies.branching.measuring",

@@ -17,7 +17,8 @@ from learnsys.envs.branching.dynamics import AskingRule
 from learnsys.envs.branching.instances import parse_family
 from learnsys.envs.branching.models import seed_parameters, set_parameters
 from learnsys.errors import InputError
-from learnsys.policies.branching.collect import CollectConfig, collect, collect_instance, quotas_of
+from learnsys.policies.branching.collect import collect, quotas_of
+from learnsys.policies.branching.labelling import CollectConfig, collect_instance
 from learnsys.policies.branching.protocol import FIELD_PARAMETERS
 from learnsys.policies.branching.samples import MANIFEST, SampleSet, read_manifest
 

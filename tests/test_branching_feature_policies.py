@@ -11,7 +11,7 @@ from learnsys.cli import main
 from learnsys.envs.branching.instances import parse_family
 from learnsys.errors import InputError
 from learnsys.imitation import save_arrays
-from learnsys.policies.branching.collect import CollectConfig, collect, quotas_of
+from learnsys.policies.branching.collect import collect, quotas_of
 from learnsys.policies.branching.features.kernel import feature_matrix, sum_of_trees
 from learnsys.policies.branching.features.policy import WIDTH, MlpPolicy, TreesPolicy, matrix_of
 from learnsys.policies.branching.features.training import (
@@ -25,6 +25,7 @@ from learnsys.policies.branching.features.training import (
     softmax,
     train_features,
 )
+from learnsys.policies.branching.labelling import CollectConfig
 from learnsys.policies.branching.protocol import FIELD_PARAMETERS
 from learnsys.policies.branching.registry import make_branching_policy
 from learnsys.policies.branching.samples import SampleSet

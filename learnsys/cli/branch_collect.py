@@ -57,8 +57,9 @@ def collect(
         json: print JSON instead of a table.
     """
     from learnsys.cli.branch import parse_parameters
-    from learnsys.policies.branching.collect import CollectConfig, quotas_of
     from learnsys.policies.branching.collect import collect as run
+    from learnsys.policies.branching.collect import quotas_of
+    from learnsys.policies.branching.labelling import CollectConfig
     from learnsys.policies.branching.protocol import FIELD_PARAMETERS
 
     if samples < 1:
