@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def evaluate(
     if json:
         print_json({"instances": instances, "policies": summaries, "disagreements": different, "runs": rows})
     else:
-        print_table(f"{instances}: {len(config.names())} instances x {seeds} seeds", *_table(summaries))
+        print_table(f"{instances}: {len(config.names())} instances, {seeds} run(s) of each", *_table(summaries))
         print(FAIRNESS)
         for instance in different:
             print(f"policies end with different optima: instance {instance}")
@@ -151,12 +152,16 @@ def _parse(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def _percent(part: float) -> str:
+    return "-" if math.isnan(part) else f"{100 * part:.0f}"
+
+
 def _table(summaries: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
     """Columns (one for each policy) and rows as people read them."""
     first = summaries[0]
     lines: dict[str, Callable[[dict[str, Any]], str]] = {
         "CPU s": lambda each: f"{each['seconds']:.2f}",
-        "  ± % over seeds": lambda each: f"{100 * each['deviation']:.0f}",
+        "  ± % over seeds": lambda each: _percent(each["deviation"]),
         "  after the root": lambda each: f"{each['after_root']:.2f}",
         "  in the policy": lambda each: f"{each['policy_seconds']:.2f}",
         f"  / {first['reference']}": lambda each: f"{each['ratio']:.3f}",
@@ -164,7 +169,7 @@ def _table(summaries: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[An
         "wins": lambda each: str(each["wins"]),
         "solved": lambda each: f"{each['solved']}/{each['runs']}",
         f"nodes ({first['common']} runs)": lambda each: f"{each['nodes']:.0f}",
-        "  ± % over seeds ": lambda each: f"{100 * each['nodes_deviation']:.0f}",
+        "  ± % over seeds ": lambda each: _percent(each["nodes_deviation"]),
         "LP iterations": lambda each: f"{each['lp_iterations']:.0f}",
     }
     if "score" in first:
