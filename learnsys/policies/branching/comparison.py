@@ -161,8 +161,9 @@ def bound_course(rows: Sequence[Row], points: int = 120) -> tuple[NDArray[np.flo
             root = [point for point in row["course"] if point[1] <= 1] or row["course"][:1]
             starts[key] = min(starts.get(key, math.inf), sense * root[-1][2])
         ends[key] = min(ends.get(key, math.inf), sense * row["primal_bound"])
-    times = [point[0] for row in rows for point in row["course"] if point[1] >= 1] or [1.0]
-    seconds = np.geomspace(max(0.8 * min(times), 1e-3), max(times), points)
+    times = [point[0] for row in rows for point in row["course"]] or [1.0]
+    below_root = [point[0] for row in rows for point in row["course"] if point[1] > 1] or times
+    seconds = np.geomspace(max(0.7 * min(below_root), 1e-3), max(times), points)
     total: dict[str, list[NDArray[np.float64]]] = {}
     for row in rows:
         key = row["instance"], row["seed"]
