@@ -18,9 +18,8 @@ from learnsys.cli.console import progress_bar
 from learnsys.envs.cache.accesses import Accesses
 from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.files import write_json
-from learnsys.policies.cache.guard import Guard
-from learnsys.policies.cache.registry import load_learned_policy, make_set_policy
-from learnsys.policies.cache.replay import Replay, followed
+from learnsys.policies.cache.guard import guard
+from learnsys.policies.cache.registry import GUARD, load_learned_policy, make_set_policy
 from learnsys.policies.cache.simulation import Result, Simulation, Tally, chunk_of, fit, part_of, simulate, summarise
 from learnsys.runs import read_json
 from learnsys.traces import read_trace
@@ -29,17 +28,11 @@ from learnsys.traces.samples import sample_names
 SIMPLE = ("lru", "srrip", "drrip", "shippp", "hawkeye", "mockingjay")
 TABLES = ("table_address", "table_pc", "table_both", "eta_address", "eta_pc", "eta_both")
 LEARNED = "learnsys_cache"
-GUARDS: dict[str, tuple[str, ...]] = {
-    "guard:learnsys_cache": (),
-    "guard of five": ("hawkeye", "mockingjay", "srrip"),
-}
-"""row -> what the guard may follow besides the learned policy and LRU"""
 FIT = (0.0, 0.8)
 WINDOWS = {"last tenth": (0.9, 1.0), "validation, 80 to 90 %": (0.8, 0.9), "whole trace, cold": (0.0, 1.0)}
 HEADROOM = 0.03
 """traces with less between LRU and Belady in the window are controls and left out of means"""
 BEST_TABLE = "best table"
-BLOCK = 2**16
 PAPER_SETS = (
     6, 35, 38, 53, 67, 70, 113, 143, 157, 196, 287, 324, 332, 348, 362, 398, 406, 456, 458, 488, 497, 499, 558, 611,
     718, 725, 754, 775, 793, 822, 862, 895, 928, 1062, 1086, 1101, 1102, 1137, 1144, 1175, 1210, 1211, 1223, 1237,
@@ -114,7 +107,7 @@ def measure(
         before = time.thread_time()
         hits = simulate(policy, accesses, geometry, seed=seed, learnt=learnt)
         ran[name] = hits, time.thread_time() - before
-    ran |= with_guards(accesses, geometry, seed)
+    ran |= guarded_and_not(accesses, geometry, seed)
     results: dict[str, list[Result]] = {}
     for window, part in WINDOWS.items():
         names = [name for name in ran if name not in TABLES or part[0] >= FIT[1]]
@@ -123,28 +116,17 @@ def measure(
     return results
 
 
-def with_guards(accesses: Accesses, geometry: CacheGeometry, seed: int) -> dict[str, tuple[NDArray[np.uint8], float]]:
-    """Hits and CPU seconds of the learned policy, and of guards around it, for which it is replayed.
-
-    A guard's seconds contain those of the learned policy.
-    """
-    policy, n = make_set_policy(LEARNED), len(accesses)
+def guarded_and_not(
+    accesses: Accesses, geometry: CacheGeometry, seed: int
+) -> dict[str, tuple[NDArray[np.uint8], float]]:
+    """Hits and CPU seconds of the learned policy, and of the guard around it, which contains it as its first shadow."""
+    policy, n = guard(make_set_policy(LEARNED)), len(accesses)
     before = time.thread_time()
-    simulation, hits, victims = Simulation(policy, geometry, seed), np.zeros(n, np.uint8), np.zeros(n, np.int16)
+    simulation, hits = Simulation(policy, geometry, seed), np.zeros(n, np.uint8)
     policy.grow(simulation.state, accesses.line_number.size, accesses.pc_value.size)
-    for low in range(0, n, BLOCK):
-        chunk = chunk_of(accesses, low, min(low + BLOCK, n))
-        part = slice(low, low + chunk.line.size)
-        where = followed(policy, simulation.state, chunk, hits[part]) == chunk.line[:, None]
-        victims[part] = np.where(where.any(1), where.argmax(1), -1)
-    alone = time.thread_time() - before
-    found = {LEARNED: (hits, alone)}
-    for name, others in GUARDS.items():
-        before = time.thread_time()
-        guarded = Guard(Replay(), others=tuple(make_set_policy(other) for other in others))
-        of_guard = simulate(guarded, accesses, geometry, seed=seed, learnt={"policy/victims": victims})
-        found[name] = (of_guard, alone + time.thread_time() - before)
-    return found
+    shadows = policy.follow(simulation.state, chunk_of(accesses, 0, n), hits)
+    seconds = time.thread_time() - before
+    return {LEARNED: (shadows[0], seconds), GUARD + LEARNED: (hits, seconds)}
 
 
 def add_best_table(rows: Found, chosen_by: Found) -> None:
@@ -166,7 +148,7 @@ def normalised(rows: Found, traces: list[str], title: str) -> dict[str, Any]:
     for name in shown(rows):
         cells = [spread([result.normalised for result in rows[name][trace]]) for trace in traces]
         seeds = range(len(rows[name][traces[0]]))
-        means = [float(np.mean([rows[name][trace][seed].normalised for trace in counted])) for seed in seeds]
+        means = [float(np.mean([rows[name][trace][seed].normalised for trace in counted or traces])) for seed in seeds]
         lines.append([name, *cells, spread(means, 3) if counted else "-"])
     headroom = ", ".join(f"{label(trace)} {100 * gap[trace]:.2f}" for trace in traces)
     return {
