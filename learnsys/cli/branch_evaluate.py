@@ -198,5 +198,8 @@ def _write(out: Path, config: Any, rows: Sequence[dict[str, Any]], summaries: Se
     page.write(out / "report.html")
     # what depends on the clock stands apart from what does not
     lasting = ("instance", "seed", "policy", "status", "nodes", "lp_iterations", "primal_bound", "dual_bound")
-    write_json(out / "timings.json", {"policies": summaries})
-    write_json(out / "summary.json", {"runs": [{key: row[key] for key in lasting} for row in rows]})
+    means = {
+        each["policy"]: {key: each[key] for key in ("runs", "solved", "nodes", "lp_iterations")} for each in summaries
+    }
+    write_json(out / "timings.json", {"policies": {each["policy"]: each for each in summaries}})
+    write_json(out / "summary.json", {"policies": means, "runs": [{key: row[key] for key in lasting} for row in rows]})
