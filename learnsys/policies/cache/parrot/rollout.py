@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,18 @@ def has_kernels(policy: ParrotPolicy) -> bool:
     return policy.device.type == "cpu"
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small products gain nothing from more threads, and their last digits would depend on how many there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@one_thread()
 @torch.inference_mode()
 def roll_out(
     policy: ParrotPolicy,
