@@ -371,9 +371,12 @@ def test_an_interrupt_is_heard_in_the_middle_of_the_root():
                 self.model.catchEvent(SCIP_EVENTTYPE.LPEVENT, self)
 
         class Counting:
+            interrupted = False
             def before_reset(self, model):
                 self.seen = []
                 model.includeEventhdlr(Counter(self.seen), "counter", "")
+                if self.interrupted:  # soon after SCIP has begun, however long making the instance took
+                    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             def extract(self, model, done):
                 return None
 
@@ -381,11 +384,12 @@ def test_an_interrupt_is_heard_in_the_middle_of_the_root():
         env = BranchingEnv("setcover:rows=300,cols=600", form="direct", information=counting)
         env.reset(seed=0)
         whole = len(counting.seen)
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        counting.interrupted = True
         try:
             env.reset(seed=0)
         except KeyboardInterrupt:
             print(len(counting.seen) < whole)
+        counting.interrupted = False
         env.reset(seed=0)
         print(len(counting.seen) == whole)
         env.close()
