@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 
 from learnsys.cli import main
 from learnsys.errors import InputError
-from learnsys.graphs import Graph, batch_graphs
+from learnsys.graphs import Graph, batch_graphs, make_family
 from learnsys.graphs.io import write_graph
 from learnsys.policies.independent_set.comparator.policy import stream_seeds
+from learnsys.policies.independent_set.greedy import Greedy
 from learnsys.policies.independent_set.learned.config import RECIPES, ModelConfig, TrainingConfig
 from learnsys.policies.independent_set.learned.guided import GuidedSearch
 from learnsys.policies.independent_set.learned.kernel import score_vertices
 from learnsys.policies.independent_set.learned.model import Inputs, VertexScorer
 from learnsys.policies.independent_set.learned.policy import ScoredConstruction
+from learnsys.policies.independent_set.learned.shipped import FOLDER, shipped, shipped_for
 from learnsys.policies.independent_set.learned.task import LearnedTask, open_vertices
 from learnsys.policies.independent_set.learned.training import train_learned
 from learnsys.policies.independent_set.learned.weights import Weights
@@ -241,3 +243,25 @@ def test_command_tells_mistakes_in_one_line(arguments, tmp_path, capsys):
     assert main(["mis", "train", *arguments, "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("learnsys: ") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_policies_are_small_explained_and_better_than_greedy(name):
+    folder = FOLDER / name
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2**20
+    assert (folder / "README.md").read_text().startswith(f"# {name}\n")
+    policy = make_independent_set_policy(str(folder))
+    family = make_family(name.partition("-")[2])
+    graphs = [family.graph(11, index) for index in range(12 if "small" in name else 3)]
+    greedy = sum(Greedy().solve(graph).size for graph in graphs)
+    if name.startswith("learnsys_mis"):
+        assert sum(policy.solve(graph, iterations=4).size for graph in graphs) > greedy
+    else:
+        assert sum(policy.solve(graph, iterations=4).size for graph in graphs) > 0.8 * greedy
+
+
+def test_a_family_without_its_own_policy_gets_the_nearest():
+    assert shipped_for("rb-large").name == "learnsys_mis-rb-large"
+    assert shipped_for("ba").name == "learnsys_mis-rb-small"
+    with pytest.raises(InputError, match="ships"):
+        shipped_for("ba", "nothing")

@@ -51,7 +51,7 @@ class ScoredConstruction(IndependentSetPolicy):
         *,
         scores: Scores = "learned",
         roll_outs: int = 16,
-        temperature: float = 0.3,
+        temperature: float = 0.2,
         picks: int = 1,
         reduce: bool = False,
     ) -> None:
