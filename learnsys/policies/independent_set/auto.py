@@ -13,10 +13,12 @@ from learnsys.policies.independent_set.greedy import min_degree, shuffled
 from learnsys.policies.independent_set.numvc import NuMVC
 from learnsys.policies.independent_set.reductions import reduced
 
-_FEW = 5000
-"""vertices up to which NuMVC, whose step looks at all of them, overtakes ARW"""
-_AHEAD = 8
-"""iterations for each vertex in which ARW is ahead of NuMVC on any graph that was tried"""
+_FEW, _FEW_SPARSE = 5000, 2000
+"""vertices up to which NuMVC, whose step looks at all of them, overtakes ARW; and where they have less than 20
+neighbours on average"""
+_AHEAD, _LONG = 4, 6
+"""ARW begins, with so many iterations for each vertex; NuMVC, which has to learn its weights, takes over if so many
+times the seconds are left that those took"""
 
 
 class Auto(IndependentSetPolicy):
@@ -46,10 +48,13 @@ class Auto(IndependentSetPolicy):
         self, graph: Graph, chosen: NDArray[np.bool_], clock: Clock, seed: int, enough: int = 2**31
     ) -> NDArray[np.bool_]:
         """Search from an independent set on, bool (n,), in a graph on which no reduction applies."""
-        if graph.n > _FEW:
-            return ARW().improve(graph, chosen, clock, seed, enough)
-        chosen = ARW().improve(graph, chosen, clock, seed, enough, most=_AHEAD * graph.n)
-        return NuMVC().improve(graph, chosen, clock, seed, enough)
+        arw = ARW()
+        if graph.n > (_FEW if graph.m >= 10 * graph.n else _FEW_SPARSE):
+            return arw.improve(graph, chosen, clock, seed, enough)
+        start = clock.seconds
+        chosen = arw.improve(graph, chosen, clock, seed, enough, most=_AHEAD * graph.n)
+        search = NuMVC() if clock.left > _LONG * (clock.seconds - start) else arw
+        return search.improve(graph, chosen, clock, seed, enough)
 
 
 class ReducedARW(Auto):
