@@ -58,6 +58,14 @@ def test_worth_is_computed_anew_when_the_age_looks_different():
 
 
 def test_impossible_settings_are_refused():
-    for wrong in ({"rate": 0}, {"bits": 17}, {"candidates": 0}, {"embedding": 1}, {"hidden": 0}, {"span": 0}):
+    for wrong in (
+        {"rate": 0},
+        {"bits": 17},
+        {"candidates": 0},
+        {"draws": 0},
+        {"embedding": 1},
+        {"hidden": 0},
+        {"span": 0},
+    ):
         with pytest.raises(InputError):
-            LearnedObjects(**wrong)
+            LearnedObjects(**{name: 0})

@@ -51,6 +51,8 @@ CANDIDATE_FEATURES = (
 """meaning of the features of a cached object at an eviction"""
 ACCESS, CANDIDATE = len(ACCESS_FEATURES), len(CANDIDATE_FEATURES)
 _ROOM = 2**18
+_BEGINNING = 2**12
+"""samples from which the network is asked; before, the oldest candidate leaves"""
 _HALF_LIVES = (2**12, 2**17)
 
 
@@ -170,24 +172,27 @@ def _signatures() -> list[Any]:
     groups = [typeof(group) for group in _grouped(state)]
     ids, hits, numbers = (types.Array(kind, 1, "C") for kind in (types.int32, types.uint8, types.int64))
     return [
-        types.void(ids, held, types.int64, hits, *groups, held, numbers, types.float32, types.int64, types.int64)
+        types.void(
+            ids, held, types.int64, hits, *groups, held, numbers, types.float32, types.int64, types.int64, types.int64
+        )
         for held in (types.none, numbers)
     ]
 
 
-def _run(ids, size, start, hits, objects, slots, net, samples, held, place, rate, candidates, span):
+def _run(ids, size, start, hits, objects, slots, net, samples, held, place, rate, candidates, draws, span):
     """Advance everything over a chunk.
 
     Args:
         place: capacity, used, count of slots taken, unit of time (0 before the first eviction), last request.
         rate: step size; 0 learns nothing.
         candidates: how many slots are drawn at an eviction.
+        draws: how many candidates at most become samples.
         span: time in units of as many requests as the cache held objects when it was full for the first time.
     """
     width, units = net.table.shape[1], net.hidden.shape[0]
     bits = log(net.table.shape[0] // (ACCESS + CANDIDATE)) - 1
     mask = np.uint64((1 << bits) - 1)
-    room = samples.line.size
+    places = samples.line.size
     f, g = np.zeros(ACCESS, np.uint16), np.zeros(CANDIDATE, np.uint16)
     x, slope = np.zeros(width, np.float32), np.zeros(width, np.float32)
     hidden, down = np.zeros(units, np.float32), np.zeros(units, np.float32)
@@ -220,7 +225,7 @@ def _run(ids, size, start, hits, objects, slots, net, samples, held, place, rate
                     unit = count * span
                     edges = EDGES * np.float32(unit)
                 drawn, least = np.int64(-1), np.float32(np.inf)
-                if first:  # then what is requested is itself a candidate
+                if first and over >= _BEGINNING:  # then what is requested is itself a candidate
                     _describe_candidate(g, mask, past, 0, 0)
                     x[:] = 0
                     embed(net, f, 0, bits, x)
@@ -231,6 +236,10 @@ def _run(ids, size, start, hits, objects, slots, net, samples, held, place, rate
                     other = np.int64((random >> np.uint64(20)) % np.uint64(count))
                     if count <= candidates:
                         other = np.int64(number)
+                    if over < _BEGINNING:  # the one unused for longest
+                        if drawn < 0 or slots.at[other] < slots.at[drawn]:
+                            drawn = other
+                        continue
                     if slots.until[other] <= t:
                         waited = t - slots.at[other]
                         _describe_candidate(g, mask, slots.past[other], slots.reused[other], waited)
@@ -242,25 +251,26 @@ def _run(ids, size, start, hits, objects, slots, net, samples, held, place, rate
                     worth = slots.worth[other] / np.float32(held[slots.item[other]] if held is not None else 1)
                     if worth < least:
                         least, drawn = worth, other
-                random = shuffled(random)
-                if rate > 0 and first and np.int64(random >> np.uint64(33)) % (STAGES[-1] * unit) < room // 2:
+                for _ in range(draws if rate > 0 and first else 0):
                     random = shuffled(random)
-                    other = np.int64((random >> np.uint64(20)) % np.uint64(min(count, candidates) + 1))
+                    full = newest - samples.reached[STAGES.size - 1] >= places
+                    if full or np.int64(random >> np.uint64(33)) % (STAGES[-1] * unit * draws) >= places // 2:
+                        continue
                     random = shuffled(random)
-                    arriving = other == 0
+                    arriving = (random >> np.uint64(20)) % np.uint64(min(count, candidates) + 1) == 0
+                    random = shuffled(random)
                     other = np.int64((random >> np.uint64(20)) % np.uint64(count))
-                    if newest - samples.reached[STAGES.size - 1] < room:
-                        q = np.int32(newest % room)
-                        samples.at[q], samples.row[q], samples.when[q], samples.outlived[q] = t, 0, t, 0
-                        if arriving:
-                            _describe_candidate(g, mask, past, 0, 0)
-                            samples.features[q, :ACCESS] = f
-                        else:
-                            _describe_candidate(g, mask, slots.past[other], slots.reused[other], t - slots.at[other])
-                            samples.features[q, :ACCESS] = slots.access[other]
-                        samples.features[q, ACCESS:] = g
-                        link(samples, q, ids[position] if arriving else slots.item[other])
-                        newest += 1
+                    q = np.int32(newest % places)
+                    samples.at[q], samples.row[q], samples.when[q], samples.outlived[q] = t, 0, t, 0
+                    if arriving:
+                        _describe_candidate(g, mask, past, 0, 0)
+                        samples.features[q, :ACCESS] = f
+                    else:
+                        _describe_candidate(g, mask, slots.past[other], slots.reused[other], t - slots.at[other])
+                        samples.features[q, :ACCESS] = slots.access[other]
+                    samples.features[q, ACCESS:] = g
+                    link(samples, q, ids[position] if arriving else slots.item[other])
+                    newest += 1
                 first = False
                 declined = bool(drawn < 0)
                 if not declined:
@@ -310,6 +320,8 @@ class LearnedObjects(ObjectPolicy):
 
     candidates: int = 64
     """cached objects drawn at each eviction"""
+    draws: int = 4
+    """candidates that become samples at each eviction, fewer where too many would wait"""
     rate: float = 0.05
     """step size of Adagrad on the embeddings; the layers learn with a fifth of it"""
     bits: int = 14
@@ -322,8 +334,10 @@ class LearnedObjects(ObjectPolicy):
     """times of return are told apart up to 16 spans of as many requests as the cache holds objects"""
 
     def __post_init__(self) -> None:
-        if not (self.rate > 0 and 1 <= self.bits <= 16 and self.candidates >= 1 and self.span >= 1):
-            raise InputError("learnsys_cache needs a rate above 0, 1 to 16 bits, and at least 1 candidate and 1 span")
+        if not (self.rate > 0 and 1 <= self.bits <= 16 and self.candidates >= 1 and self.draws >= 1 and self.span >= 1):
+            raise InputError(
+                "learnsys_cache needs a rate above 0, 1 to 16 bits, and at least 1 candidate, draw and span"
+            )
         if self.embedding < 2 or self.hidden < 1:
             raise InputError("learnsys_cache needs embeddings of at least 2 and a hidden layer of at least 1")
 
@@ -358,7 +372,7 @@ class LearnedObjects(ObjectPolicy):
                 state[f"slots.{name}"][: len(old)] = old
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
-        settings = (np.float32(self.rate), self.candidates, self.span)
+        settings = (np.float32(self.rate), self.candidates, self.draws, self.span)
         held, place = state.get("held"), state["place"]
         arguments: tuple[Any, ...] = (
             chunk.line,
