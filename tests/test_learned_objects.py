@@ -57,15 +57,7 @@ def test_worth_is_computed_anew_when_the_age_looks_different():
         assert network.half_log(age) == network.half_log(change - 1) < network.half_log(change)
 
 
-def test_impossible_settings_are_refused():
-    for wrong in (
-        {"rate": 0},
-        {"bits": 17},
-        {"candidates": 0},
-        {"draws": 0},
-        {"embedding": 1},
-        {"hidden": 0},
-        {"span": 0},
-    ):
-        with pytest.raises(InputError):
-            LearnedObjects(**{name: 0})
+@pytest.mark.parametrize("name", ["rate", "bits", "candidates", "draws", "embedding", "hidden", "span"])
+def test_impossible_settings_are_refused(name):
+    with pytest.raises(InputError):
+        LearnedObjects(**{name: 0})
