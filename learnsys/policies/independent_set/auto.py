@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ from learnsys.policies.independent_set.arw import ARW
 from learnsys.policies.independent_set.base import Clock, Found, IndependentSetPolicy
 from learnsys.policies.independent_set.greedy import min_degree, shuffled
 from learnsys.policies.independent_set.numvc import NuMVC
-from learnsys.policies.independent_set.reductions import reduced
+from learnsys.policies.independent_set.reductions import Reduced, reduced
 
 _FEW, _FEW_SPARSE = 5000, 2000
 """vertices up to which NuMVC, whose step looks at all of them, overtakes ARW; and where they have less than 20
@@ -22,19 +24,22 @@ times the seconds are left that those took"""
 
 
 class Auto(IndependentSetPolicy):
-    """Exact reductions, then ARW, and on a small rest NuMVC from ARW's set on, until the limits or a bound are reached.
+    """Exact reductions where they may help, then ARW, and on a small rest NuMVC from ARW's set on, until the limits or a
+    bound are reached.
 
     A graph that reductions solve alone, as sparse ones from nature often are, takes no search and comes with a proof.
     """
 
     anytime = True
+    always_reduces: ClassVar[bool] = False
+    """whether it does so also where that is hardly worth the time"""
 
     def search(self, graph: Graph, clock: Clock, seed: int) -> Found:
         first = min_degree(graph.indptr, graph.indices, shuffled(graph.n, seed))
         clock.improved(int(first.sum()))
         if clock.over:
             return Found(np.flatnonzero(first))
-        rest = reduced(graph)
+        rest = reduced(graph) if self.always_reduces or worth_reducing(graph) else Reduced.none(graph)
         kernel = rest.graph
         bound = clique_bound(kernel)
         chosen = min_degree(kernel.indptr, kernel.indices, shuffled(kernel.n, seed))
@@ -60,6 +65,8 @@ class Auto(IndependentSetPolicy):
 class ReducedARW(Auto):
     """The reductions, then ARW alone."""
 
+    always_reduces = True
+
     def improve(
         self, graph: Graph, chosen: NDArray[np.bool_], clock: Clock, seed: int, enough: int = 2**31
     ) -> NDArray[np.bool_]:
@@ -69,7 +76,18 @@ class ReducedARW(Auto):
 class ReducedNuMVC(Auto):
     """The reductions, then NuMVC alone."""
 
+    always_reduces = True
+    always_reduces = True
+
     def improve(
         self, graph: Graph, chosen: NDArray[np.bool_], clock: Clock, seed: int, enough: int = 2**31
     ) -> NDArray[np.bool_]:
         return NuMVC().improve(graph, chosen, clock, seed, enough)
+
+
+def worth_reducing(graph: Graph) -> bool:
+    """Whether reductions may be worth their time: not where all vertices have many neighbours, about as many each, as in
+    dense random graphs.
+    """
+    mean = 2 * graph.m / max(1, graph.n)
+    return mean < 40 or 4 * int(graph.degrees.min(initial=0)) < mean

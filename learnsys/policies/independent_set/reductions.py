@@ -27,6 +27,12 @@ class Reduced:
     log: NDArray[np.int32]
     """what was done, for `lift`"""
 
+    @classmethod
+    def none(cls, graph: Graph) -> Reduced:
+        """No reduction at all."""
+        whole = Graph(graph.indptr, graph.indices, np.arange(graph.n))
+        return cls(whole, 0, graph.n, np.zeros(0, np.int32))
+
     def lift(self, vertices: NDArray[np.int64]) -> NDArray[np.int64]:
         """The independent set of the whole graph, ascending, that belongs to one of the kernel."""
         assert self.graph.labels is not None
