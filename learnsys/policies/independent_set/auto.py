@@ -24,8 +24,8 @@ times the seconds are left that those took"""
 
 
 class Auto(IndependentSetPolicy):
-    """Exact reductions where they may help, then ARW, and on a small rest NuMVC from ARW's set on, until the limits or a
-    bound are reached.
+    """Exact reductions where they may help, then ARW, and on a small rest NuMVC from ARW's set on, until the limits or
+    a bound are reached.
 
     A graph that reductions solve alone, as sparse ones from nature often are, takes no search and comes with a proof.
     """
@@ -86,8 +86,8 @@ class ReducedNuMVC(Auto):
 
 
 def worth_reducing(graph: Graph) -> bool:
-    """Whether reductions may be worth their time: not where all vertices have many neighbours, about as many each, as in
-    dense random graphs.
+    """Whether reductions may be worth their time: not where all vertices have many neighbours, about as many each, as
+    in dense random graphs.
     """
     mean = 2 * graph.m / max(1, graph.n)
     return mean < 40 or 4 * int(graph.degrees.min(initial=0)) < mean
