@@ -20,7 +20,8 @@ def test_they_are_for_samples():
 @pytest.mark.parametrize("trace", shipped_names("parrot"))
 def test_small_and_described(trace):
     folder = shipped_folder("parrot", trace)
-    assert sorted(path.name for path in folder.iterdir()) == ["card.md", "config.json", "model.safetensors"]
+    files = ["card.md", "config.json", "metrics.jsonl", "model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == files
     assert (folder / "model.safetensors").stat().st_size <= 2 * 2**20
     card = (folder / "card.md").read_text()
     assert trace in card
