@@ -117,7 +117,7 @@ def embed_keeping(
         product = np.dot(x, matrix[layer - 1], out=arena.take(len(x), inner))
         product += bias[layer]
         pre = arena.take(rows, inner)
-        kernel.aggregate(product, members[-1], ptr, idx, graph_rows, weight, pre)
+        kernel.aggregate(product, members[-1], ptr, row_class[idx] if layer == 1 else idx, graph_rows, weight, pre)
         sums.append(pre)
         x = arena.take(rows, inner)
         activate_rows(pre, gain[layer], shift[layer], x)

@@ -153,16 +153,16 @@ def first_layer(class_degree, class_graph, classes, size, bias, pre):
 
 def _neighbour_sums(width: int) -> Any:
     @njit(
-        ["void(float32[:, ::1], int32[::1], int32[::1], int32[::1], int64, int64, int64, float32[:, ::1])"],
+        ["void(float32[:, ::1], int32[::1], int32[::1], int64, int64, int64, float32[:, ::1])"],
         cache=True,
         nogil=True,
     )
-    def kernel(table, row_class, ptr, idx, rows, begin, end, out):
+    def kernel(table, ptr, sources, rows, begin, end, out):
         for column in range(begin, end, width):
             for r in range(rows):
                 total = splat(_ZERO, width)
                 for e in range(np.uint64(ptr[r]), np.uint64(ptr[r + 1])):
-                    total = total + load(table, row_class[idx[e]], column, width)
+                    total = total + load(table, sources[e], column, width)
                 store(out, r, column, total)
 
     return kernel
@@ -171,13 +171,13 @@ def _neighbour_sums(width: int) -> Any:
 _sums_by_64, _sums_by_16 = _neighbour_sums(64), _neighbour_sums(16)
 
 
-@njit(["void(float32[:, ::1], int32[::1], int32[::1], int32[::1], int64, float32[:, ::1])"], cache=True, nogil=True)
-def sum_neighbours(table, row_class, ptr, idx, rows, out):
+@njit(["void(float32[:, ::1], int32[::1], int32[::1], int64, float32[:, ::1])"], cache=True, nogil=True)
+def sum_neighbours(table, ptr, sources, rows, out):
     """The parts F and A of the neighbours' rows of a table (C, 3 D), summed: into the same parts of `out`, (R, 3 D)."""
     begin, end = table.shape[1] // 3, table.shape[1]
     middle = begin + (end - begin) // 64 * 64
-    _sums_by_64(table, row_class, ptr, idx, rows, begin, middle, out)
-    _sums_by_16(table, row_class, ptr, idx, rows, middle, end, out)
+    _sums_by_64(table, ptr, sources, rows, begin, middle, out)
+    _sums_by_16(table, ptr, sources, rows, middle, end, out)
 
 
 @njit(
@@ -185,12 +185,15 @@ def sum_neighbours(table, row_class, ptr, idx, rows, out):
     cache=True,
     **FAST,
 )
-def aggregate(product, row_class, ptr, idx, graph_rows, weight, pre):
-    """A layer's sums from the products [S X ; F X ; W X] of the classes (C, 3 D): (R, 3 D)."""
+def aggregate(product, row_class, ptr, sources, graph_rows, weight, pre):
+    """A layer's sums from the products [S X ; F X ; W X] of the classes (C, 3 D): (R, 3 D).
+
+    `sources` holds the neighbours' classes, in the order of the CSR.
+    """
     inner = product.shape[1]
     width = inner // 3
     pooled = np.empty(width, np.float32)
-    sum_neighbours(product, row_class, ptr, idx, graph_rows[-1], pre)
+    sum_neighbours(product, ptr, sources, graph_rows[-1], pre)
     for g in range(graph_rows.size - 1):
         pooled[:] = 0
         for r in range(graph_rows[g], graph_rows[g + 1]):
@@ -221,7 +224,7 @@ def aggregate_backward(grad, row_class, ptr, idx, graph_rows, weight, near, grad
     inner = grad.shape[1]
     width = inner // 3
     pooled = np.empty(width, np.float32)
-    sum_neighbours(grad, np.arange(grad.shape[0]).astype(np.int32), ptr, idx, graph_rows[-1], near)
+    sum_neighbours(grad, ptr, idx, graph_rows[-1], near)
     for g in range(graph_rows.size - 1):
         pooled[:] = 0
         for r in range(graph_rows[g], graph_rows[g + 1]):
@@ -262,6 +265,9 @@ def embed(ptr, idx, graph_rows, weight, size, matrix, bias, gain, shift, x, pre,
     for c in range(classes):
         activate(pre[c], gain[0], shift[0], x[c])
     count = classes
+    sources = np.empty(ptr[rows], np.int32)
+    for e in range(sources.size):
+        sources[e] = row_class[idx[e]]
     for layer in range(1, bias.shape[0]):
         np.dot(x[:count], matrix[layer - 1], product[:count])
         for c in range(count):
@@ -270,7 +276,8 @@ def embed(ptr, idx, graph_rows, weight, size, matrix, bias, gain, shift, x, pre,
         if layer == 2:
             for r in range(rows):
                 row_class[r] = r
-        aggregate(product, row_class, ptr, idx, graph_rows, weight, pre)
+            sources = idx
+        aggregate(product, row_class, ptr, sources, graph_rows, weight, pre)
         for r in range(rows):
             activate(pre[r], gain[layer], shift[layer], x[r])
         count = rows
