@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,14 +43,16 @@ class TreesConfig:
     """of each tree's step"""
     part: float = 0.4
     """of the nodes, drawn anew for each tree"""
+    l2: float = 1.0
+    """added to the sum of second derivatives in a leaf, which makes steps on little evidence small"""
     patience: int = 25
     """trees without a better validation loss after which boosting ends"""
 
     def __post_init__(self) -> None:
         if min(self.trees, self.smallest_leaf, self.patience) < 1 or self.leaves < 2:
             raise InputError("trees, leaves (at least 2), smallest_leaf and patience must be positive")
-        if not (0 < self.part <= 1 and 0 < self.learning_rate <= 1):
-            raise InputError("part and learning_rate must be in (0, 1]")
+        if not (0 < self.part <= 1 and 0 < self.learning_rate <= 1 and self.l2 >= 0):
+            raise InputError("part and learning_rate must be in (0, 1], l2 must not be negative")
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,10 @@ def boost(train: Nodes, valid: Nodes, config: TreesConfig, seed: int, report: Re
     except ImportError:
         raise InputError("scikit-learn is not installed", remedy="pip install 'learnsys[trees]'") from None
     rng = np.random.default_rng(seed)
+    cuts = [_cuts_of(column) for column in train.matrix.T]
+    # a few numbers for each column: the learner would look for weighted quantiles anew for each tree, slowly
+    codes = np.stack([np.searchsorted(c, x) for c, x in zip(cuts, train.matrix.T, strict=True)], axis=1)
+    codes = codes.astype(np.float32)
     scores, valid_scores = np.zeros(len(train.matrix)), np.zeros(len(valid.matrix))
     trees: list[Arrays] = []
     best, kept = measure(valid_scores, valid)["loss"], 0
@@ -164,12 +170,13 @@ def boost(train: Nodes, valid: Nodes, config: TreesConfig, seed: int, report: Re
             max_iter=1,
             max_leaf_nodes=config.leaves,
             min_samples_leaf=config.smallest_leaf,
+            l2_regularization=config.l2,
             early_stopping=False,
             random_state=seed,
         )
         with threadpool_limits(1):  # small data; and sums in an order of their own
-            learner.fit(train.matrix[rows], ((train.target - share) / h)[rows], sample_weight=h[rows])
-        tree = _arrays_of(learner, config.learning_rate)
+            learner.fit(codes[rows], ((train.target - share) / h)[rows], sample_weight=h[rows])
+        tree = _arrays_of(learner, cuts, config.learning_rate)
         trees.append(tree)
         scores += sum_of_trees(train.matrix, *tree.values())
         valid_scores += sum_of_trees(valid.matrix, *tree.values())
@@ -181,15 +188,29 @@ def boost(train: Nodes, valid: Nodes, config: TreesConfig, seed: int, report: Re
     return _joined(trees[:kept])
 
 
-def _arrays_of(learner: Any, factor: float) -> Arrays:
-    """A fitted learner of one tree as the arrays of `kernel.sum_of_trees`."""
+def _cuts_of(column: NDArray[np.float32], most: int = 100) -> NDArray[np.float32]:
+    """Where a feature may be cut, ascending: at quantiles, the greatest value excepted."""
+    values = np.unique(np.quantile(column, np.linspace(0, 1, most + 1), method="lower"))
+    return values[:-1]
+
+
+def _arrays_of(learner: Any, cuts: Sequence[NDArray[np.float32]], factor: float) -> Arrays:
+    """A fitted learner of one tree as the arrays of `kernel.sum_of_trees`.
+
+    Args:
+        cuts: of each feature. The learner has seen how many of them lie below the feature's value, so that a code of
+            at most c means a value of at most cuts[c].
+    """
     nodes = learner._predictors[0][0].nodes
     leaf = nodes["is_leaf"].astype(bool)
+    threshold = np.zeros(len(nodes))
+    for i in np.flatnonzero(~leaf):
+        threshold[i] = cuts[nodes["feature_idx"][i]][int(nodes["num_threshold"][i])]
     base = float(np.ravel(learner._baseline_prediction)[0])
     return {
         "roots": np.zeros(1, np.int32),
         "feature": np.where(leaf, -1, nodes["feature_idx"]).astype(np.int32),
-        "threshold": np.where(leaf, 0.0, nodes["num_threshold"]).astype(np.float64),
+        "threshold": threshold,
         "left": nodes["left"].astype(np.int32),
         "right": nodes["right"].astype(np.int32),
         "value": np.where(leaf, factor * (nodes["value"] + base), 0.0).astype(np.float64),
