@@ -10,6 +10,7 @@ from learnsys.envs.branching.environment import BranchingEnv
 from learnsys.envs.branching.instances import parse_family
 from learnsys.envs.branching.models import copy_model
 from learnsys.envs.branching.tasks import dual_task
+from learnsys.errors import InputError
 from learnsys.imitation import Report, silent
 from learnsys.parallel import run_parallel
 from learnsys.policies.branching.base import BranchingPolicy, ScipRule
@@ -24,11 +25,16 @@ def first_bounds(model: Model) -> tuple[float, float]:
 
     Args:
         model: in stage PROBLEM; it is not changed.
+
+    Raises:
+        InputError: no solution was found in a minute.
     """
     first = copy_model(model)
     try:
-        first.setParams({"limits/solutions": 1, "misc/catchctrlc": False})
+        first.setParams({"limits/solutions": 1, "limits/time": 60.0, "misc/catchctrlc": False})
         first.optimize()
+        if not first.getNSols():
+            raise InputError("no first solution was found in a minute", remedy="take smaller instances")
         primal = first.getPrimalbound()
     finally:
         first.free()
