@@ -250,7 +250,7 @@ def test_shipped_policies_are_small_explained_and_better_than_greedy(name):
     folder = FOLDER / name
     assert sum(path.stat().st_size for path in folder.iterdir()) < 2**20
     assert (folder / "README.md").read_text().startswith(f"# {name}\n")
-    policy = make_independent_set_policy(str(folder))
+    policy = make_independent_set_policy(name)
     family = make_family(name.partition("-")[2])
     graphs = [family.graph(11, index) for index in range(12 if "small" in name else 3)]
     greedy = sum(Greedy().solve(graph).size for graph in graphs)

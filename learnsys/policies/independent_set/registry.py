@@ -9,6 +9,7 @@ from typing import Any
 
 from learnsys.errors import InputError
 from learnsys.policies.independent_set.base import IndependentSetPolicy
+from learnsys.policies.independent_set.learned.shipped import FOLDER, shipped
 
 POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     "greedy": ("learnsys.policies.independent_set.greedy:Greedy", {}),
@@ -32,7 +33,9 @@ config.json names its policy under "policy"."""
 
 
 def make_independent_set_policy(name: str, **arguments: Any) -> IndependentSetPolicy:
-    """The policy of that name, or the trained one in that folder; "NAME=FOLDER" loads the policy NAME from a folder.
+    """The policy of that name, the trained one that ships under it ("learnsys_mis-rb-small"), or the one in that folder.
+
+    "NAME=FOLDER" loads the policy NAME from a folder.
 
     Raises:
         InputError: there is none.
@@ -43,9 +46,10 @@ def make_independent_set_policy(name: str, **arguments: Any) -> IndependentSetPo
     if name in POLICIES:
         entry, defaults = POLICIES[name]
         return _attribute(entry)(**{**defaults, **arguments})
-    if os.path.isdir(name):
-        return load_learned_policy(_policy_of(Path(name)), name)
-    known = ", ".join([*POLICIES, *(f"{each}=FOLDER" for each in LEARNED_POLICIES)])
+    place = FOLDER / name if name in shipped() else Path(name)
+    if place.is_dir():
+        return load_learned_policy(_policy_of(place), place)
+    known = ", ".join([*POLICIES, *shipped(), *(f"{each}=FOLDER" for each in LEARNED_POLICIES)])
     raise InputError(
         f"no policy for independent sets, and no folder, is called {name!r}", remedy=f"choose from {known}"
     )
