@@ -33,7 +33,7 @@ config.json names its policy under "policy"."""
 
 
 def make_independent_set_policy(name: str, **arguments: Any) -> IndependentSetPolicy:
-    """The policy of that name, the trained one that ships under it ("learnsys_mis-rb-small"), or the one in that folder.
+    """The policy of that name, the trained one that ships under it (learnsys_mis-rb-small), or the one in that folder.
 
     "NAME=FOLDER" loads the policy NAME from a folder.
 
