@@ -269,18 +269,9 @@ class Decider:
         keys, value = np.zeros((rows + _BLOCK, width), np.float32), np.zeros(rows + _BLOCK, np.float32)
         keys[:rows], value[:rows] = memory[:, :width].numpy(), memory[:, self.column].numpy()
         roll(
-            state["position"],
-            stepper.ends,
-            stepper.order,
-            until,
-            a.line,
-            a.row,
-            a.pc,
-            a.next_use,
-            state["tags"],
-            state["touched"],
-            state["filled"],
-            stepper.hits,
+            *(state["position"], stepper.ends, stepper.order, until),
+            *(a.line, a.row, a.pc, a.next_use),
+            *(state["tags"], state["touched"], state["filled"], stepper.hits),
             start,
             expert,
             victims,
