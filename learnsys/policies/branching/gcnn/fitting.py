@@ -16,6 +16,7 @@ from learnsys.policies.branching.gcnn.config import GcnnConfig
 from learnsys.policies.branching.gcnn.data import Example, chunks, collate, hits, targets
 from learnsys.policies.branching.gcnn.model import GcnnModel, log_probabilities, loss_of
 from learnsys.policies.branching.samples import SampleSet
+from learnsys.policies.moments import adam_moments, load_adam_moments
 
 TOPS = (1, 3, 5, 10)
 """k of the accuracies acc@k that are reported"""
@@ -154,17 +155,8 @@ class Fitter:
 
     def state(self) -> Arrays:
         """The optimiser's moments and the plateau."""
-        state = {"plateau": self._plateau}
-        for i, moments in self._optimiser.state_dict()["state"].items():
-            state |= {f"adam/{i}/{name}": tensor.numpy(force=True) for name, tensor in moments.items()}
-        return state
+        return {"plateau": self._plateau} | adam_moments(self._optimiser)
 
     def load_state(self, state: Arrays) -> None:
         self._plateau[...] = state["plateau"]
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, array in state.items():
-            if name.startswith("adam/"):
-                _, i, moment = name.split("/")
-                moments.setdefault(int(i), {})[moment] = torch.from_numpy(array.copy())
-        groups = self._optimiser.state_dict()["param_groups"]
-        self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        load_adam_moments(self._optimiser, state)

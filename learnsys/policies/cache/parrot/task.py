@@ -24,6 +24,7 @@ from learnsys.policies.cache.parrot.embedders import Vocabulary
 from learnsys.policies.cache.parrot.losses import LOSSES
 from learnsys.policies.cache.parrot.model import choice
 from learnsys.policies.cache.parrot.policy import ParrotPolicy
+from learnsys.policies.moments import adam_moments, load_adam_moments
 from learnsys.statistics import normalised_hit_rate
 from learnsys.traces.trace import Trace
 
@@ -229,20 +230,12 @@ class ParrotTask:
     def state(self) -> Arrays:
         """The optimiser's moments, and the cache between two roll-outs with its place in the trace."""
         state = {f"cache/{name}": array for name, array in self._stepper.state().items()} | {"place": self._place}
-        for i, moments in self._optimiser.state_dict()["state"].items():
-            state |= {f"adam/{i}/{name}": tensor.numpy(force=True) for name, tensor in moments.items()}
-        return state
+        return state | adam_moments(self._optimiser)
 
     def load_state(self, state: Arrays) -> None:
         self._place[...] = state["place"]
         self._stepper.restore({name[6:]: array for name, array in state.items() if name.startswith("cache/")})
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, array in state.items():
-            if name.startswith("adam/"):
-                _, i, moment = name.split("/")
-                moments.setdefault(int(i), {})[moment] = torch.from_numpy(array)
-        groups = self._optimiser.state_dict()["param_groups"]
-        self._optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        load_adam_moments(self._optimiser, state)
 
 
 def _learning_rate(training: TrainingConfig, done: float) -> float:

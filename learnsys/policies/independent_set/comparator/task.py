@@ -16,11 +16,11 @@ from learnsys.graphs import Batch, Graph, batch_graphs
 from learnsys.imitation import Arrays, Report
 from learnsys.policies.independent_set.comparator.config import ComparatorConfig
 from learnsys.policies.independent_set.comparator.gradient import Arena, Stack, logits, make_stack
-from learnsys.policies.independent_set.comparator.moments import adam_moments, load_adam_moments
 from learnsys.policies.independent_set.comparator.policy import ComparatorPolicy, stream_seeds
 from learnsys.policies.independent_set.comparator.rollout import RollOuts, run_recursions
 from learnsys.policies.independent_set.comparator.weights import Weights
 from learnsys.policies.independent_set.greedy import Greedy
+from learnsys.policies.moments import adam_moments, load_adam_moments
 
 CHUNK = 8
 """graphs in one stack while fitting"""

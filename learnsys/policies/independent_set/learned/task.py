@@ -16,12 +16,12 @@ from learnsys.graphs import Graph, batch_graphs
 from learnsys.graphs.spmm import segment_sum
 from learnsys.imitation import Arrays, Report
 from learnsys.policies.independent_set.arw import ARW
-from learnsys.policies.independent_set.comparator.moments import adam_moments, load_adam_moments
 from learnsys.policies.independent_set.comparator.policy import stream_seeds
 from learnsys.policies.independent_set.learned.config import LearnedConfig
 from learnsys.policies.independent_set.learned.model import Inputs
 from learnsys.policies.independent_set.learned.policy import ScoredConstruction
 from learnsys.policies.independent_set.learned.weights import Weights
+from learnsys.policies.moments import adam_moments, load_adam_moments
 
 
 class LearnedTask:

@@ -23,6 +23,6 @@ def load_adam_moments(optimiser: torch.optim.Adam, state: Arrays) -> None:
     for name, array in state.items():
         if name.startswith("adam/"):
             _, i, moment = name.split("/")
-            moments.setdefault(int(i), {})[moment] = torch.from_numpy(array)
+            moments.setdefault(int(i), {})[moment] = torch.from_numpy(array.copy())
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": moments, "param_groups": groups})
