@@ -312,7 +312,9 @@ def test_an_environment_may_live_in_a_thread_of_its_own():
 
 
 def run_python(code):
-    command = [sys.executable, "-c", textwrap.dedent(code)]
+    # Where these tests run in the background of a shell, SIGINT is ignored, and so it would be in the new process.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", heard + textwrap.dedent(code)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -37,6 +37,8 @@ VICTIMS = {
     # Window of 1, main of 3, two of them protected. e: d comes out of the window, used as often as b: rejected. d: e
     # likewise. e: d was used twice by now, and b leaves.
     "w_tinylfu": (4, "abcdaededc", "....+deb++"),
+    # Until it has learnt from thousands of samples it is LRU. d: b is the oldest, a was hit. b: c. e: d. c: b.
+    "learnsys_cache": (3, "abcadabeac", "...+b+cd+b"),
 }
 
 
