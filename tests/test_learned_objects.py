@@ -8,7 +8,7 @@ import pytest
 from learnsys.errors import InputError
 from learnsys.policies.cache.learned import network
 from learnsys.policies.cache.object_simulation import ObjectSimulation, simulate_objects
-from learnsys.policies.cache.objects import learned
+from learnsys.policies.cache.objects import learned_kernel
 from learnsys.policies.cache.objects.learned import LearnedObjects
 
 
@@ -53,7 +53,7 @@ def test_features_by_hand():
 
 def test_worth_is_computed_anew_when_the_age_looks_different():
     for age in range(1, 300):
-        change = learned._next_change(age)
+        change = learned_kernel._next_change(age)
         assert network.half_log(age) == network.half_log(change - 1) < network.half_log(change)
 
 
