@@ -74,7 +74,8 @@ def test_job_that_kills_every_worker_is_one_line(tmp_path):
     square = square_or_die(tmp_path, {1: 99})
     with pytest.raises(InputError, match="workers died again and again at job 2"):
         list(run_parallel(square, [(x,) for x in range(3)], workers=2))
-    assert len(list(tmp_path.glob("1-*"))) == RETRIES + 1
+    # A death counts against the first job without a result, which may still be the one before.
+    assert RETRIES < len(list(tmp_path.glob("1-*"))) <= 2 * (RETRIES + 1)
 
 
 def test_refusals():
