@@ -1,5 +1,6 @@
 """Node selection, configuring and primal search."""
 
+import gc
 import pickle
 
 import gymnasium as gym
@@ -94,13 +95,21 @@ def test_nodes_beyond_the_room_cannot_be_chosen():
         NodeSelectionEnv(max_nodes=1)
 
 
+def _models() -> int:
+    gc.collect()
+    return sum(isinstance(each, Model) for each in gc.get_objects())
+
+
 def test_abandoned_node_selection_frees_the_model():
+    before = _models()
     for _ in range(3):
         env = NodeSelectionEnv(scip_params=BARE)
         env.reset(seed=0)
         env.step(0)
         env.reset(seed=1)
+        assert _models() == before + 1
         del env
+        assert _models() == before
 
 
 # ---- configuring -----------------------------------------------------------------------------------------------------
