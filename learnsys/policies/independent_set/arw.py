@@ -6,15 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnsys.errors import InputError
-from learnsys.graphs.cliques import clique_bound
 from learnsys.graphs.graph import Graph
 from learnsys.policies.independent_set import arw_kernel as kernel
-from learnsys.policies.independent_set.base import Clock, Found, IndependentSetPolicy
-from learnsys.policies.independent_set.greedy import min_degree, shuffled
+from learnsys.policies.independent_set.base import Clock
+from learnsys.policies.independent_set.local_search import LocalSearch
 from learnsys.policies.independent_set.randomness import seeded
 
 
-class ARW(IndependentSetPolicy):
+class ARW(LocalSearch):
     """Andrade, Resende and Werneck, "Fast local search for the maximum independent set problem", 2012.
 
     From a greedy set on: force a vertex in (rarely more), take free vertices in and replace a member by two of its
@@ -28,17 +27,10 @@ class ARW(IndependentSetPolicy):
             neighbours on average.
     """
 
-    anytime = True
-
     def __init__(self, tries: int | None = None) -> None:
         if tries is not None and tries < 1:
             raise InputError(f"tries={tries}", remedy="give at least 1")
         self.tries = tries
-
-    def search(self, graph: Graph, clock: Clock, seed: int) -> Found:
-        start = min_degree(graph.indptr, graph.indices, shuffled(graph.n, seed))
-        bound = clique_bound(graph)
-        return Found(np.flatnonzero(self.improve(graph, start, clock, seed, bound)), bound)
 
     def improve(
         self,
@@ -49,12 +41,6 @@ class ARW(IndependentSetPolicy):
         enough: int = 2**31,
         most: int = 2**62,
     ) -> NDArray[np.bool_]:
-        """Search from an independent set on, bool (n,); returns the best set, bool (n,).
-
-        Args:
-            enough: stop at a set of that size.
-            most: iterations, if the clock's limits leave that many.
-        """
         tries = self.tries or (4 if graph.m >= 10 * graph.n else 32)
         node = np.zeros((graph.n, 4), np.int32)
         lists = np.zeros((6, graph.n), np.int32)

@@ -5,28 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from learnsys.graphs.cliques import clique_bound
 from learnsys.graphs.graph import Graph
 from learnsys.policies.independent_set import numvc_kernel as kernel
-from learnsys.policies.independent_set.base import Clock, Found, IndependentSetPolicy
-from learnsys.policies.independent_set.greedy import min_degree, shuffled
+from learnsys.policies.independent_set.base import Clock
+from learnsys.policies.independent_set.local_search import LocalSearch
 from learnsys.policies.independent_set.randomness import seeded
 
 
-class NuMVC(IndependentSetPolicy):
+class NuMVC(LocalSearch):
     """Cai, Su, Luo and Sattar, "NuMVC: an efficient local search algorithm for minimum vertex cover", 2013.
 
     Two-stage exchange, edge weights that forget (gamma = 0.5, rho = 0.3) and configuration checking, as in the paper's
     algorithm 2; from the complement of a greedy set on. A step looks at every vertex, so graphs of up to some ten
     thousand vertices are its field.
     """
-
-    anytime = True
-
-    def search(self, graph: Graph, clock: Clock, seed: int) -> Found:
-        start = min_degree(graph.indptr, graph.indices, shuffled(graph.n, seed))
-        bound = clique_bound(graph)
-        return Found(np.flatnonzero(self.improve(graph, start, clock, seed, bound)), bound)
 
     def improve(
         self,
@@ -37,12 +29,6 @@ class NuMVC(IndependentSetPolicy):
         enough: int = 2**31,
         most: int = 2**62,
     ) -> NDArray[np.bool_]:
-        """Search from an independent set on, bool (n,); returns the best set, bool (n,).
-
-        Args:
-            enough: stop at a set of that size.
-            most: iterations, if the clock's limits leave that many.
-        """
         vertex = np.zeros((3, graph.n), np.int32)
         half = np.zeros((5, graph.indices.size), np.int32)
         since = np.zeros(graph.n, np.int64)
