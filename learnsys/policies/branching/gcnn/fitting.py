@@ -16,7 +16,7 @@ from learnsys.policies.branching.gcnn.config import GcnnConfig
 from learnsys.policies.branching.gcnn.data import Example, chunks, collate, hits, targets
 from learnsys.policies.branching.gcnn.model import GcnnModel, log_probabilities, loss_of
 from learnsys.policies.branching.samples import SampleSet
-from learnsys.policies.moments import adam_moments, load_adam_moments
+from learnsys.policies.torch_arrays import adam_moments, load_adam_moments
 
 TOPS = (1, 3, 5, 10)
 """k of the accuracies acc@k that are reported"""

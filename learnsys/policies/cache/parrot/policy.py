@@ -26,6 +26,7 @@ from learnsys.policies.cache.parrot.embedders import Vocabulary
 from learnsys.policies.cache.parrot.features import line_features, past_of
 from learnsys.policies.cache.parrot.model import ParrotModel
 from learnsys.policies.cache.parrot.rollout import roll_out
+from learnsys.policies.torch_arrays import load_parameters, parameters
 from learnsys.runs import read_json
 
 
@@ -168,7 +169,7 @@ class ParrotPolicy:
 
     def weights(self) -> Arrays:
         """The network's parameters by name."""
-        return {name: tensor.numpy(force=True) for name, tensor in self.model.state_dict().items()}
+        return parameters(self.model)
 
     def load_weights(self, weights: Arrays) -> None:
         """Put parameters into the network.
@@ -176,10 +177,7 @@ class ParrotPolicy:
         Raises:
             ValueError: names or shapes are not this network's.
         """
-        try:
-            self.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-        except RuntimeError as error:
-            raise ValueError(" ".join(str(error).split())) from None
+        load_parameters(self.model, weights)
 
     def save(self, folder: str | os.PathLike[str], *, half: bool = False) -> None:
         """Write `model.safetensors` (weights and vocabularies) and, unless a run has put its own, `config.json`.

@@ -24,7 +24,7 @@ from learnsys.policies.cache.parrot.embedders import Vocabulary
 from learnsys.policies.cache.parrot.losses import LOSSES
 from learnsys.policies.cache.parrot.model import choice
 from learnsys.policies.cache.parrot.policy import ParrotPolicy
-from learnsys.policies.moments import adam_moments, load_adam_moments
+from learnsys.policies.torch_arrays import adam_moments, load_adam_moments
 from learnsys.statistics import normalised_hit_rate
 from learnsys.traces.trace import Trace
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from learnsys.errors import InputError
@@ -21,6 +20,7 @@ from learnsys.policies.independent_set.comparator.config import ModelConfig
 from learnsys.policies.independent_set.comparator.model import ComparatorModel
 from learnsys.policies.independent_set.comparator.rollout import RollOuts, run_recursions
 from learnsys.policies.independent_set.comparator.weights import Weights
+from learnsys.policies.torch_arrays import load_parameters, parameters
 from learnsys.runs import read_json
 
 Problem = Literal["independent_set", "vertex_cover"]
@@ -71,7 +71,7 @@ class ComparatorPolicy(IndependentSetPolicy):
 
     def weights(self) -> Arrays:
         """The network's parameters by name."""
-        return {name: tensor.numpy(force=True) for name, tensor in self.model.state_dict().items()}
+        return parameters(self.model)
 
     def load_weights(self, weights: Arrays) -> None:
         """Put parameters into the network.
@@ -79,10 +79,7 @@ class ComparatorPolicy(IndependentSetPolicy):
         Raises:
             ValueError: names or shapes are not this network's.
         """
-        try:
-            self.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-        except RuntimeError as error:
-            raise ValueError(" ".join(str(error).split())) from None
+        load_parameters(self.model, weights)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and, unless a run has put its own, `config.json`."""

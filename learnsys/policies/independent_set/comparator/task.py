@@ -20,7 +20,7 @@ from learnsys.policies.independent_set.comparator.policy import ComparatorPolicy
 from learnsys.policies.independent_set.comparator.rollout import RollOuts, run_recursions
 from learnsys.policies.independent_set.comparator.weights import Weights
 from learnsys.policies.independent_set.greedy import Greedy
-from learnsys.policies.moments import adam_moments, load_adam_moments
+from learnsys.policies.torch_arrays import adam_moments, load_adam_moments
 
 CHUNK = 8
 """graphs in one stack while fitting"""

@@ -21,7 +21,7 @@ from learnsys.policies.independent_set.learned.config import LearnedConfig
 from learnsys.policies.independent_set.learned.model import Inputs
 from learnsys.policies.independent_set.learned.policy import ScoredConstruction
 from learnsys.policies.independent_set.learned.weights import Weights
-from learnsys.policies.moments import adam_moments, load_adam_moments
+from learnsys.policies.torch_arrays import adam_moments, load_adam_moments
 
 
 class LearnedTask:

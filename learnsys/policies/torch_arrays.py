@@ -1,4 +1,4 @@
-"""An Adam optimiser's moments as named arrays, for checkpoints."""
+"""Networks and optimisers as named arrays, for policies on disk and for checkpoints."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ import torch
 from torch import Tensor
 
 from learnsys.imitation import Arrays
+
+
+def parameters(network: torch.nn.Module) -> Arrays:
+    """A network's parameters and buffers by name; they share its memory if it is on the CPU."""
+    return {name: tensor.numpy(force=True) for name, tensor in network.state_dict().items()}
+
+
+def load_parameters(network: torch.nn.Module, weights: Arrays) -> None:
+    """Put copies of parameters into a network.
+
+    Raises:
+        ValueError: names or shapes are not this network's.
+    """
+    try:
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    except RuntimeError as error:
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 def adam_moments(optimiser: torch.optim.Adam) -> Arrays:
