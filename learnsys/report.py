@@ -7,8 +7,9 @@ import io
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ _STYLE = """
 body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1.25rem 4rem; color: var(--ink); background: var(--page);
        font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0; }
-h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); }
+h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); }
 p { margin: .5rem 0; max-width: 46rem; }
 .lead { font-size: 1.1rem; color: var(--soft); }
 .scroll { overflow-x: auto; margin: .8rem 0; }
@@ -40,12 +41,27 @@ figure svg { width: 100%; height: auto; max-width: 52rem; }
 figcaption { color: var(--soft); font-size: .9rem; max-width: 46rem; }
 pre { background: var(--band); padding: .7rem .9rem; white-space: pre-wrap; overflow-wrap: anywhere;
       border-radius: 4px; font-size: .85rem; }
+details { margin: .8rem 0; }
+summary { cursor: pointer; color: var(--accent); }
+a { color: var(--accent); }
+ul { padding-left: 1.1rem; margin: .8rem 0; max-width: 46rem; }
+li { margin: .35rem 0; }
+.verdict { border-left: 3px solid var(--accent); padding-left: .8rem; font-weight: 600; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
+@media (max-width: 40rem) {
+  body { padding: 1rem .9rem 3rem; }
+  h1 { font-size: 1.4rem; }
+  th, td { padding: .3rem .5rem; }
+}
 @media print { body { max-width: none; } }
 """
 
 PALETTE = ("#0b6e99", "#c4572b", "#3d7a3a", "#7a4fa3", "#a87b00", "#5c6675", "#b3396b", "#1f8a8a")
 """Line colours, distinct in print and for the colour-blind in this order."""
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
 
 
 def format_value(value: Any) -> str:
@@ -59,6 +75,20 @@ def format_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:.4g}"
     return str(value)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one run has to say on a page about several."""
+
+    title: str
+    """what was tried, such as "Cache replacement on sample:gnugo"; a heading"""
+    verdict: str
+    """what won, and by how much; empty for a run that compares nothing"""
+    draw: Callable[[Page], None]
+    """adds tables and figures to the page"""
+    further: tuple[str, ...] = ()
+    """commands that lead on from there"""
 
 
 class Page:
@@ -77,7 +107,25 @@ class Page:
             self._body.append(f'<p class="lead">{html.escape(lead)}</p>')
 
     def heading(self, text: str) -> None:
-        self._body.append(f"<h2>{html.escape(text)}</h2>")
+        self._body.append(f'<h2 id="{_anchor(text)}">{html.escape(text)}</h2>')
+
+    def verdict(self, text: str) -> None:
+        """A paragraph that is set off."""
+        self._body.append(f'<p class="verdict">{html.escape(text)}</p>')
+
+    def contents(self, entries: Sequence[tuple[str, str]]) -> None:
+        """A list of (heading, sentence), linked to the headings."""
+        items = [
+            f'<li><a href="#{_anchor(to)}">{html.escape(to)}</a>: {html.escape(text)}</li>' for to, text in entries
+        ]
+        self._body.append(f"<ul>{''.join(items)}</ul>")
+
+    @contextmanager
+    def folded(self, summary: str) -> Iterator[None]:
+        """What is added inside is hidden until the reader asks for it."""
+        self._body.append(f"<details><summary>{html.escape(summary)}</summary>")
+        yield
+        self._body.append("</details>")
 
     def text(self, text: str) -> None:
         self._body.append(f"<p>{html.escape(text)}</p>")

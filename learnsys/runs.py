@@ -7,7 +7,7 @@ import os
 import platform
 import shlex
 import sys
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,51 @@ def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
         except ValueError:
             break
     return lines
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run folder holds, read back."""
+
+    folder: Path
+    config: dict[str, Any]
+    environment: dict[str, str]
+    """versions of Python and packages; empty if env.json is missing"""
+    command: str
+    metrics: list[dict[str, Any]]
+    summary: dict[str, Any] | None
+    """None: the run has not finished"""
+    timings: dict[str, Any]
+    """what depends on the clock; empty if the run has not finished"""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Record:
+        """Read a run folder.
+
+        Raises:
+            InputError: it is none, or a file in it is not JSON.
+        """
+        place = Path(folder)
+        if not (place / "config.json").exists():
+            raise InputError("no run folder (config.json is missing)", file=place, remedy="see learnsys run list")
+
+        def read(name: str) -> Any:
+            return read_json(place / name) if (place / name).exists() else None
+
+        command = place / "command.txt"
+        return cls(
+            folder=place,
+            config=read("config.json"),
+            environment=read("env.json") or {},
+            command=command.read_text(encoding="utf-8").strip() if command.exists() else "",
+            metrics=read_metrics(place),
+            summary=read("summary.json"),
+            timings=read("timings.json") or {},
+        )
 
 
 def find_runs(folder: str | os.PathLike[str]) -> list[Path]:

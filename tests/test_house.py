@@ -127,6 +127,17 @@ def test_run_commands(tmp_path, capsys):
     assert page.read_text() == text
 
 
+def test_rows_of_policies_are_compared_one_by_one(tmp_path, capsys):
+    for number, name in enumerate(("first", "second")):
+        rows = [{"policy": "lru", "size": 3 + number, "course": [1, 2]}, {"policy": "belady", "size": 5, "course": []}]
+        Run(tmp_path / name, {}).finish({"results": rows, "runs": [{"policy": "lru"}, {"policy": "lru"}]}, {})
+    assert main(["run", "compare", str(tmp_path / "first"), str(tmp_path / "second"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["result"] == {
+        "results.lru.size": [3, 4],
+        "results.belady.size": [5, 5],
+    }
+
+
 def test_interrupted_pipe_is_quiet():
     process = subprocess.Popen([sys.executable, "-m", "learnsys", "--help"], stdout=subprocess.PIPE, cwd="/")
     process.stdout.close()

@@ -37,7 +37,7 @@ COMMANDS: dict[tuple[str, str], tuple[str, str]] = {
     ("run", "list"): ("learnsys.cli.run:list_runs", "the runs in a folder"),
     ("run", "show"): ("learnsys.cli.run:show", "one run: configuration, curve, result"),
     ("run", "compare"): ("learnsys.cli.run:compare", "runs side by side"),
-    ("run", "report"): ("learnsys.cli.run:report", "one offline HTML page about runs"),
+    ("run", "report"): ("learnsys.cli.report:report", "one offline HTML page about runs"),
     ("doctor", ""): ("learnsys.cli.doctor:doctor", "versions, tools and caches on this machine"),
     ("warmup", ""): ("learnsys.cli.doctor:warmup", "compile all kernels once into the cache"),
 }

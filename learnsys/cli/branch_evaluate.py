@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +56,7 @@ def evaluate(
     from learnsys.cli.console import print_json, print_table, progress_bar
     from learnsys.policies.branching.comparison import FAIRNESS, disagreements, summarise
     from learnsys.policies.branching.evaluation import evaluate as run
+    from learnsys.policies.branching.figures import comparison_table
     from learnsys.policies.branching.protocol import EvaluationConfig
 
     config = EvaluationConfig(
@@ -79,7 +79,9 @@ def evaluate(
     if json:
         print_json({"instances": instances, "policies": summaries, "disagreements": different, "runs": rows})
     else:
-        print_table(f"{instances}: {len(config.names())} instances, {seeds} run(s) of each", *_table(summaries))
+        print_table(
+            f"{instances}: {len(config.names())} instances, {seeds} run(s) of each", *comparison_table(summaries)
+        )
         print(FAIRNESS)
         for instance in different:
             print(f"policies end with different optima: instance {instance}")
@@ -152,39 +154,12 @@ def _parse(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _percent(part: float) -> str:
-    return "-" if math.isnan(part) else f"{100 * part:.0f}"
-
-
-def _table(summaries: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
-    """Columns (one for each policy) and rows as people read them."""
-    first = summaries[0]
-    lines: dict[str, Callable[[dict[str, Any]], str]] = {
-        "CPU s": lambda each: f"{each['seconds']:.2f}",
-        "  ± % over seeds": lambda each: _percent(each["deviation"]),
-        "  after the root": lambda each: f"{each['after_root']:.2f}",
-        "  in the policy": lambda each: f"{each['policy_seconds']:.2f}",
-        f"  / {first['reference']}": lambda each: f"{each['ratio']:.3f}",
-        "  95 % interval": lambda each: f"{each['ratio_low']:.3f}-{each['ratio_high']:.3f}",
-        "wins": lambda each: str(each["wins"]),
-        "solved": lambda each: f"{each['solved']}/{each['runs']}",
-        f"nodes ({first['common']} runs)": lambda each: f"{each['nodes']:.0f}",
-        "  ± % over seeds ": lambda each: _percent(each["nodes_deviation"]),
-        "LP iterations": lambda each: f"{each['lp_iterations']:.0f}",
-    }
-    if "score" in first:
-        lines["dual integral"] = lambda each: f"{each['score']:.1f}"
-        lines[f"  gain over {first['reference']}"] = lambda each: f"{each['score_gain']:+.1f}"
-        lines["  95 % interval "] = lambda each: f"{each['score_gain_low']:+.1f} {each['score_gain_high']:+.1f}"
-    rows = [[name.rstrip(), *(line(each) for each in summaries)] for name, line in lines.items()]
-    return ["", *(each["policy"] for each in summaries)], rows
-
-
 def _write(out: Path, config: Any, rows: Sequence[dict[str, Any]], summaries: Sequence[dict[str, Any]]) -> None:
     """results.csv, comparison.png, report.html, and the run's summary and timings."""
+    from learnsys.cli.report import write_report
     from learnsys.files import write_json, write_text
-    from learnsys.policies.branching.figures import comparison_section, write_figure
-    from learnsys.report import Page
+    from learnsys.policies.branching.figures import write_figure
+    from learnsys.runs import Record
 
     keys = [key for key in rows[0] if key != "course"]
     text = io.StringIO()
@@ -193,9 +168,6 @@ def _write(out: Path, config: Any, rows: Sequence[dict[str, Any]], summaries: Se
     table.writerows(rows)
     write_text(out / "results.csv", text.getvalue())
     write_figure(out / "comparison.png", rows, config.instances)
-    page = Page(f"Branching policies on {config.instances}", f"{len(rows)} solving processes.")
-    comparison_section(page, _table(summaries), rows)
-    page.write(out / "report.html")
     # what depends on the clock stands apart from what does not
     lasting = ("instance", "seed", "policy", "status", "nodes", "lp_iterations", "primal_bound", "dual_bound")
     means = {
@@ -203,3 +175,4 @@ def _write(out: Path, config: Any, rows: Sequence[dict[str, Any]], summaries: Se
     }
     write_json(out / "timings.json", {"policies": {each["policy"]: each for each in summaries}})
     write_json(out / "summary.json", {"policies": means, "runs": [{key: row[key] for key in lasting} for row in rows]})
+    write_report([Record.load(out)], out / "report.html")

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -15,8 +15,6 @@ from learnsys.errors import InputError
 
 if TYPE_CHECKING:
     from learnsys.policies.independent_set.evaluation import Trial
-
-_COLUMNS = ("policy", "mean size", "± seeds", "of best known", "drop %", "at best %", "proved %", "CPU-s")
 
 
 def evaluate(
@@ -47,12 +45,14 @@ def evaluate(
         out: a run folder: summary.json, results.csv (each run), timings.json, report.html (quality against time).
         json: print JSON instead of a table.
     """
+    from learnsys.cli.report import write_report
     from learnsys.files import write_text
     from learnsys.graphs.io import graph_files
     from learnsys.policies.independent_set.base import Limits
     from learnsys.policies.independent_set.best_known import FILE, BestKnown
     from learnsys.policies.independent_set.evaluation import run_trials, summarise
-    from learnsys.runs import Run
+    from learnsys.policies.independent_set.figures import COLUMNS, largest, quality_curves, table_cells
+    from learnsys.runs import Record, Run
 
     if seeds < 1:
         raise InputError(f"--seeds {seeds}", remedy="give at least 1")
@@ -77,19 +77,17 @@ def evaluate(
     rows = summarise(trials, best)
     proved = sum(known.proved(graph) for _, graph in named)
     about = {"graphs": len(named), "proved": proved, "best_mean": sum(best.values()) / len(best)}
-    if run is not None:
+    if out is not None and run is not None:
         write_text(run.folder / "results.csv", _csv(trials, best))
-        _report(run.folder / "report.html", str(graphs), trials, best, rows, about)
         seconds = {row["policy"]: row["seconds"] for row in rows}
         lasting = [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
-        run.finish({**about, "results": lasting}, {"seconds": seconds})
+        run.finish({**about, "results": lasting}, {"seconds": seconds, "curves": quality_curves(trials, best, rows)})
+        write_report([Record.load(out)], run.folder / "report.html")
     if json:
         print_json({**about, "best_known": str(known.path), "results": rows})
         return 0
     title = f"{graphs}: {len(named):,} graphs, best known {about['best_mean']:.2f} on average, {proved:,} proved"
-    print_table(
-        title, _COLUMNS, [_cells(row) for row in rows], best=max(range(len(rows)), key=lambda k: rows[k]["size"])
-    )
+    print_table(title, COLUMNS, [table_cells(row) for row in rows], best=largest(rows))
     print(f"{known.path}: {improved:,} improvements")
     return 0
 
@@ -108,22 +106,6 @@ def _labels(text: str) -> dict[str, str]:
     return chosen
 
 
-def _cells(row: dict[str, Any]) -> list[Any]:
-    shares = [100 * row[key] for key in ("drop", "at_best", "proved")]
-    return [
-        row["policy"],
-        f"{row['size']:,.2f}",
-        row["spread"],
-        f"{row['ratio']:.4f}",
-        *shares,
-        f"{row['seconds']:.4f}",
-    ]
-
-
-def _largest(rows: list[dict[str, Any]]) -> int:
-    return max(range(len(rows)), key=lambda k: rows[k]["size"])
-
-
 def _csv(trials: Sequence[Trial], best: dict[str, int]) -> str:
     target = io.StringIO()
     table = csv.writer(target, lineterminator="\n")
@@ -135,40 +117,3 @@ def _csv(trials: Sequence[Trial], best: dict[str, int]) -> str:
             [each.policy, each.graph, each.seed, found.size, best[each.graph], bound, found.iterations, found.seconds]
         )
     return target.getvalue()
-
-
-def _report(
-    path: Path,
-    graphs: str,
-    trials: Sequence[Trial],
-    best: dict[str, int],
-    rows: list[dict[str, Any]],
-    about: dict[str, Any],
-) -> None:
-    """One page: the table, and quality against time."""
-    import numpy as np
-
-    from learnsys.policies.independent_set.evaluation import quality
-    from learnsys.report import Page
-    from learnsys.runs import versions
-
-    page = Page(
-        f"Independent sets of {graphs}",
-        f"{about['graphs']:,} graphs; the best sets known have {about['best_mean']:.2f} vertices on average, and "
-        f"{about['proved']:,} are proved to be largest.",
-    )
-    page.table(_COLUMNS, [_cells(row) for row in rows], best=_largest(rows))
-    page.heading("Quality against time")
-    last = max(trial.solution.curve[-1][0] for trial in trials)
-    end = max(last, *(row["seconds"] for row in rows))
-    times = np.geomspace(1e-5, max(end, 1e-4), 200)
-    with page.figure("Mean size relative to the best known, against CPU seconds spent on a graph") as axes:
-        for row in rows:
-            curve = quality([trial for trial in trials if trial.policy == row["policy"]], best, times)
-            if np.isfinite(curve).any():
-                axes.plot(times, curve, label=row["policy"], drawstyle="steps-post")
-        axes.set_xscale("log")
-        axes.set_xlabel("CPU seconds")
-        axes.set_ylabel("size / best known")
-        axes.legend(frameon=False)
-    page.write(path, "made with " + ", ".join(f"{name} {version}" for name, version in versions().items()))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learnsys.files import atomic_path
-from learnsys.policies.branching.comparison import FAIRNESS, bound_course, performance_profile
-from learnsys.report import PALETTE, Page
+from learnsys.policies.branching.comparison import FAIRNESS, bound_course, performance_profile, summarise
+from learnsys.report import PALETTE, Finding, Page
+from learnsys.runs import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +19,80 @@ Row = dict[str, Any]
 
 PROFILE = "Performance profile: part of the runs solved within a multiple of the fastest policy's CPU time"
 COURSE = "Part of the root's gap that the dual bound has closed, mean over the runs"
+
+
+def finding(run: Record) -> Finding | None:
+    """What a run of `learnsys branch evaluate` found; None if it is another kind of run."""
+    if run.summary is None or not {"instances", "dual_task"} <= run.config.keys() or "runs" not in run.summary:
+        return None
+    measured = {(row["instance"], row["seed"], row["policy"]) for row in run.summary["runs"]}
+    rows = [row for row in run.metrics if (row["instance"], row["seed"], row["policy"]) in measured]
+    summaries = summarise(rows)
+    instances = run.config["instances"]
+    return Finding(
+        f"Branching on {instances}",
+        _verdict(summaries),
+        lambda page: _section(page, rows),
+        (
+            f"learnsys branch evaluate --instances {instances} --policies relpscost,pscost,random --seeds 5",
+            f"learnsys branch collect {instances} --samples 1000 --out data/samples",
+            "learnsys branch train --data data/samples --recipe gcnn --out runs/gcnn",
+            "learnsys branch solve MODEL --policy auto",
+        ),
+    )
+
+
+def _verdict(summaries: Sequence[Row]) -> str:
+    """What won, in a sentence, whoever it was."""
+    if "score" in summaries[0]:
+        best = max(summaries, key=lambda each: each["score"])
+        low, high = best["score_gain_low"], best["score_gain_high"]
+        gained = f"{best['score_gain']:+.1f} over {best['reference']}, 95 % interval {low:+.1f} to {high:+.1f}"
+        return f"{best['policy']} has the greatest dual integral, {best['score']:.1f} ({gained})."
+    best = min(summaries, key=lambda each: each["seconds"])
+    sentence = f"{best['policy']} is the fastest with {best['seconds']:.2f} CPU s"
+    if best["policy"] != best["reference"]:
+        return f"{sentence}, {_times(best)}, the better one of SCIP's own rules here."
+    others = [each for each in summaries if each is not best]
+    if others:
+        nearest = min(others, key=lambda each: each["seconds"])
+        sentence += f"; {nearest['policy']} comes nearest with {_times(nearest)}"
+    return sentence + "."
+
+
+def _times(each: Row) -> str:
+    """Its time in terms of the reference's."""
+    low, high = each["ratio_low"], each["ratio_high"]
+    chance = ", so it may be chance" if low <= 1 <= high else ""
+    return f"{each['ratio']:.2f} of {each['reference']}'s time (95 % interval {low:.2f} to {high:.2f}{chance})"
+
+
+def comparison_table(summaries: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
+    """Columns (one for each policy) and rows as people read them."""
+    first = summaries[0]
+    lines: dict[str, Callable[[Row], str]] = {
+        "CPU s": lambda each: f"{each['seconds']:.2f}",
+        "  ± % over seeds": lambda each: _percent(each["deviation"]),
+        "  after the root": lambda each: f"{each['after_root']:.2f}",
+        "  in the policy": lambda each: f"{each['policy_seconds']:.2f}",
+        f"  / {first['reference']}": lambda each: f"{each['ratio']:.3f}",
+        "  95 % interval": lambda each: f"{each['ratio_low']:.3f}-{each['ratio_high']:.3f}",
+        "wins": lambda each: str(each["wins"]),
+        "solved": lambda each: f"{each['solved']}/{each['runs']}",
+        f"nodes ({first['common']} runs)": lambda each: f"{each['nodes']:.0f}",
+        "  ± % over seeds ": lambda each: _percent(each["nodes_deviation"]),
+        "LP iterations": lambda each: f"{each['lp_iterations']:.0f}",
+    }
+    if "score" in first:
+        lines["dual integral"] = lambda each: f"{each['score']:.1f}"
+        lines[f"  gain over {first['reference']}"] = lambda each: f"{each['score_gain']:+.1f}"
+        lines["  95 % interval "] = lambda each: f"{each['score_gain_low']:+.1f} {each['score_gain_high']:+.1f}"
+    rows = [[name.rstrip(), *(line(each) for each in summaries)] for name, line in lines.items()]
+    return ["", *(each["policy"] for each in summaries)], rows
+
+
+def _percent(part: float) -> str:
+    return "-" if math.isnan(part) else f"{100 * part:.0f}"
 
 
 def draw_profile(axes: Axes, rows: Sequence[Row]) -> None:
@@ -67,9 +143,9 @@ def write_figure(path: Path, rows: Sequence[Row], title: str) -> None:
         figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
 
 
-def comparison_section(page: Page, table: tuple[Sequence[str], Sequence[Sequence[Any]]], rows: Sequence[Row]) -> None:
+def _section(page: Page, rows: Sequence[Row]) -> None:
     """Add a comparison to a page: its table, and both figures."""
-    page.table(*table)
+    page.table(*comparison_table(summarise(rows)))
     page.text(FAIRNESS)
     for caption, draw in ((PROFILE, draw_profile), (COURSE, draw_course)):
         with page.figure(caption) as axes:

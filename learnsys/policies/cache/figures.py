@@ -5,12 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from learnsys.report import PALETTE, Page
+from learnsys.report import PALETTE, Finding, Page
+from learnsys.runs import Record
 
 _BOUNDS = ("lru", "belady", "belady_bypass")
 
 
-def simulation_section(page: Page, summary: Mapping[str, Any]) -> None:
+def finding(run: Record) -> Finding | None:
+    """What a run of `learnsys cache simulate` found; None if it is another kind of run."""
+    if run.summary is None or not {"results", "window", "trace"} <= run.summary.keys():
+        return None
+    results = {
+        size: [{**row, **time} for row, time in zip(rows, run.timings.get(size, [{}] * len(rows)), strict=True)]
+        for size, rows in run.summary["results"].items()
+    }
+    summary = {**run.summary, "results": results}
+    trace = summary["trace"]
+    return Finding(
+        f"Cache replacement on {trace}",
+        " ".join(_verdict(size, _ranked(rows)) for size, rows in results.items()),
+        lambda page: _section(page, summary),
+        (
+            f"learnsys cache simulate --trace {trace} --policies all",
+            f"learnsys cache train --trace {trace} --recipe best --out runs/best",
+            "learnsys trace record --out my.parquet -- PROGRAM ARGUMENTS",
+        ),
+    )
+
+
+def _ranked(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(rows, key=lambda row: -row["hit_rate"])
+
+
+def _section(page: Page, summary: Mapping[str, Any]) -> None:
     """Add the results of `learnsys cache simulate` to `page`.
 
     Args:
@@ -23,10 +50,9 @@ def simulation_section(page: Page, summary: Mapping[str, Any]) -> None:
         "optimum, which knows the future."
     )
     for capacity, rows in summary["results"].items():
-        ranked = sorted(rows, key=lambda row: -row["hit_rate"])
-        learnable = [row for row in ranked if row["policy"] not in _BOUNDS]
-        best = ranked.index(learnable[0]) if learnable else None
-        page.text(_verdict(capacity, ranked, learnable))
+        ranked = _ranked(rows)
+        best = next((place for place, row in enumerate(ranked) if row["policy"] not in _BOUNDS), None)
+        page.text(f"At {capacity}:")
         page.table(
             ["policy", "hit rate %", "normalised", "misses / LRU's", "M accesses/s"],
             [
@@ -47,18 +73,21 @@ def simulation_section(page: Page, summary: Mapping[str, Any]) -> None:
         _curve(page, summary["curve"], summary["results"])
 
 
-def _verdict(capacity: str, ranked: Sequence[Mapping[str, Any]], learnable: Sequence[Mapping[str, Any]]) -> str:
+def _verdict(capacity: str, ranked: Sequence[Mapping[str, Any]]) -> str:
     """What won, in a sentence, whoever it was."""
-    rates = {row["policy"]: row["hit_rate"] for row in ranked}
-    if not learnable:
-        return f"At {capacity}:"
-    best = learnable[0]
-    sentence = f"At {capacity} the best policy that does not know the future is {best['policy']}"
+    rates = {row["policy"]: 100 * row["hit_rate"] for row in ranked}
+    contenders = [row["policy"] for row in ranked if row["policy"] not in _BOUNDS]
+    if not contenders:
+        return f"At {capacity} only bounds were simulated."
+    best = contenders[0]
+    gain = rates[best] - rates.get("lru", rates[best])
+    if "lru" in rates and gain <= 0:
+        return f"At {capacity} nothing beats LRU; {best} comes nearest ({gain:+.2f} points of hit rate)."
+    sentence = f"At {capacity} {best} is the best policy that does not know the future, with {rates[best]:.2f} % hits"
     if "lru" in rates:
-        gain = 100 * (best["hit_rate"] - rates["lru"])
-        if gain <= 0:
-            return f"At {capacity} nothing listed beats LRU; {best['policy']} comes nearest ({gain:+.2f} points)."
-        sentence += f", {gain:+.2f} points of hit rate over LRU"
+        sentence += f", {gain:+.2f} points against LRU"
+    if len(contenders) > 1:
+        sentence += f"; the next one is {contenders[1]} with {rates[contenders[1]]:.2f} %"
     return sentence + "."
 
 
