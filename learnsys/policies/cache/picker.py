@@ -20,6 +20,7 @@ from learnsys.policies.cache.base import SetPolicy, State
 from learnsys.policies.cache.registry import (
     GUARD,
     SET_POLICIES,
+    guarded,
     load_learned_policy,
     make_set_policy,
 )
@@ -78,21 +79,13 @@ def choose(
             f"no candidate is called {unknown[0]!r}" if unknown else "there are no candidates to choose from",
             remedy=f"choose from {', '.join(candidate_names())}",
         )
-    n = len(accesses)
-    low, high = part_of(VALIDATION, n)
+    low, high = part_of(VALIDATION, len(accesses))
     victims: NDArray[np.int16] | None = None
     if {PARROT, GUARD + PARROT} & set(candidates):
         victims = parrot.victims(accesses, geometry, seed)
 
     def run(name: str) -> tuple[NDArray[np.uint8], State]:
-        if name.removeprefix(GUARD) == PARROT:
-            policy, prefix = (Replay(), "") if name == PARROT else (_guarded_replay(), "policy/")
-            learnt: State = {f"{prefix}victims": victims}  # type: ignore[dict-item]
-            found: tuple[NDArray[np.uint8], State] = simulate(policy, accesses, geometry, learnt=learnt), {}
-        else:
-            policy = make_set_policy(name)
-            learnt = fit(policy, accesses, geometry, *part_of(FIT, n)) if needs_fit(policy) else {}
-            found = simulate(policy, accesses, geometry, seed=seed, learnt=learnt), learnt
+        found = run_candidate(name, accesses, geometry, victims=victims, seed=seed)
         finished(name)
         return found
 
@@ -107,10 +100,26 @@ def choose(
     return Choice(name, rates, *best)
 
 
-def _guarded_replay() -> Any:
-    from learnsys.policies.cache.guard import guard
+def run_candidate(
+    name: str,
+    accesses: Accesses,
+    geometry: CacheGeometry,
+    *,
+    victims: NDArray[np.int16] | None = None,
+    seed: int = 0,
+) -> tuple[NDArray[np.uint8], State]:
+    """Whether each access hits under a candidate, uint8 (n,), and what it learnt on the first part.
 
-    return guard(Replay())
+    Args:
+        victims: what Parrot evicts at each access, int16 (n,), for the candidates that are one.
+    """
+    if name.removeprefix(GUARD) == PARROT:
+        assert victims is not None
+        policy, prefix = (Replay(), "") if name == PARROT else (guarded(Replay()), "policy/")
+        return simulate(policy, accesses, geometry, learnt={f"{prefix}victims": victims}), {}
+    policy = make_set_policy(name)
+    learnt = fit(policy, accesses, geometry, *part_of(FIT, len(accesses))) if needs_fit(policy) else {}
+    return simulate(policy, accesses, geometry, seed=seed, learnt=learnt), learnt
 
 
 def renumbered(accesses: Accesses, lines: NDArray[np.uint64], pcs: NDArray[np.uint64]) -> Accesses:
