@@ -12,6 +12,7 @@ import re
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -166,3 +167,12 @@ def _unreachable(name: str, address: str | None, error: Exception) -> InputError
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     where = f"no {name} cluster answers at {address}" if address else f"{name} cannot start here"
     return InputError(f"{where} ({text})", remedy="check the address and that the cluster runs this version of it")
+
+
+def in_threads(function: Callable[[Any], Any], jobs: Iterable[Any], threads: int) -> Iterator[Any]:
+    """Yield `function(job)` for each of `jobs`, in their order: for kernels that let go of Python's lock."""
+    if threads == 1:
+        yield from map(function, jobs)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(function, jobs)

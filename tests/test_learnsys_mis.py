@@ -16,16 +16,20 @@ from learnsys.graphs.io import write_graph
 from learnsys.policies.independent_set.comparator.policy import stream_seeds
 from learnsys.policies.independent_set.greedy import Greedy
 from learnsys.policies.independent_set.learned.config import RECIPES, ModelConfig, TrainingConfig
+from learnsys.policies.independent_set.learned.fitting import PaddedScoring, SparseFitting, padded_scores
 from learnsys.policies.independent_set.learned.guided import GuidedSearch
 from learnsys.policies.independent_set.learned.kernel import score_vertices
 from learnsys.policies.independent_set.learned.model import Inputs, VertexScorer
 from learnsys.policies.independent_set.learned.policy import ScoredConstruction
 from learnsys.policies.independent_set.learned.shipped import FOLDER, shipped, shipped_for
 from learnsys.policies.independent_set.learned.task import LearnedTask, open_vertices
-from learnsys.policies.independent_set.learned.training import train_learned
 from learnsys.policies.independent_set.learned.weights import Weights
+from learnsys.policies.independent_set.padded import PaddedGraphs, make_adam
 from learnsys.policies.independent_set.registry import make_independent_set_policy
+from learnsys.policies.independent_set.training import train_on_graphs
 from learnsys.settings import override
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
 def random_graph(n, p, seed):
@@ -52,6 +56,44 @@ def test_kernel_scores_as_torch_does(width, layers):
         score_vertices(graph.indptr.astype(np.int32), graph.indices, graph.n, *Weights.of(policy.model), out)
         found.append(out)
     np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_padded_scores_are_those_of_the_graphs_left():
+    model = scorer(16, 3).model
+    graphs = [random_graph(n, 0.3, n) for n in (14, 20, 9)]
+    opened = [open_vertices(graph, np.array([k])) for k, graph in enumerate(graphs)]
+    padded = PaddedGraphs(batch_graphs(graphs), "cpu")
+    mask = torch.zeros(3, padded.size)
+    for k, left in enumerate(opened):
+        assert left.any()
+        mask[k, : left.size] = torch.from_numpy(left)
+    found = padded_scores(model, padded.take(torch.arange(3)), mask)
+    expected = model(Inputs.of(batch_graphs([g.induced(left) for g, left in zip(graphs, opened, strict=True)])))
+    torch.testing.assert_close(found[mask > 0], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+def test_padded_fitting_takes_the_same_steps(device):
+    graphs = [random_graph(n, 0.3, n) for n in (14, 20, 9)]
+    rng, states = np.random.default_rng(0), []
+    for k in range(7):
+        left = open_vertices(graphs[k % 3], rng.integers(0, 9, 1))
+        states.append((k % 3, left, rng.random(left.sum()).astype(np.float32)))
+    found = []
+    for where in ("cpu", device):
+        model = scorer(16, 2).model.to(where)
+        optimiser = make_adam(model, 1e-3, betas=(0.9, 0.99))
+        if not found:
+            fitting = SparseFitting(model, optimiser, graphs, states, TrainingConfig(batch=3))
+        else:
+            padded = PaddedGraphs(batch_graphs(graphs), where)
+            fitting = PaddedScoring(model, optimiser, padded, states, TrainingConfig(batch=3), 3)
+        losses = [fitting.epoch(np.arange(7), [1e-2, 5e-3, 1e-3]) for _ in range(2)]
+        found.append((losses, {name: value.cpu() for name, value in model.state_dict().items()}))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-3)
+    for name, value in found[0][1].items():
+        if name != "score.bias":  # no choice depends on it: Adam scales up rounding errors
+            torch.testing.assert_close(value, found[1][1][name], rtol=0, atol=1e-3 if device == "cpu" else 1e-2)
 
 
 def test_scores_do_not_depend_on_the_numbers_of_vertices():
@@ -152,7 +194,7 @@ def graphs():
 @pytest.fixture(scope="module")
 def trained(graphs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "run"
-    summary = train_learned(graphs, override(RECIPES["learnsys_mis"](), SMALL), folder)
+    summary = train_on_graphs(graphs, override(RECIPES["learnsys_mis"](), SMALL), folder)
     return folder, summary
 
 
@@ -165,8 +207,8 @@ def test_training_beats_chance(graphs, trained):
 
 def test_a_stopped_run_goes_on_to_the_same_result(graphs, trained, tmp_path):
     config = override(RECIPES["learnsys_mis"](), SMALL)
-    train_learned(graphs, config, tmp_path / "run", minutes=0)
-    assert train_learned(graphs, config, tmp_path / "run") == trained[1]
+    train_on_graphs(graphs, config, tmp_path / "run", minutes=0)
+    assert train_on_graphs(graphs, config, tmp_path / "run") == trained[1]
     for name in ("model.safetensors", "summary.json", "metrics.jsonl"):
         assert (tmp_path / "run" / name).read_bytes() == (trained[0] / name).read_bytes()
 

@@ -24,6 +24,8 @@ def train(
     minutes: float | None = None,
     set: tuple[str, ...] = (),
     smoke: bool = False,
+    device: str = "cpu",
+    jobs: int = 1,
     json: bool = False,
 ) -> int:
     """Train a policy for maximum independent sets; the last tenth of the graphs chooses the best network.
@@ -42,11 +44,14 @@ def train(
         minutes: stop after the round in which this much time is over; the result then depends on the machine's speed.
         set: settings of the recipe to change, such as training.epochs=10 width=16.
         smoke: a run of seconds, which only shows that everything works.
+        device: where the network is fitted, such as cpu or cuda; the trained policy decides on the processor.
+        jobs: threads that roll out and label; results do not depend on it.
         json: print the summary as JSON.
     """
     from learnsys.cli.console import print_json, print_table, progress_report
     from learnsys.policies.independent_set.comparator.config import RECIPES as COMPARATORS
     from learnsys.policies.independent_set.learned.config import RECIPES as LEARNED
+    from learnsys.policies.independent_set.training import train_on_graphs
     from learnsys.settings import override
 
     recipes: dict[str, Any] = {**LEARNED, **COMPARATORS}
@@ -59,15 +64,9 @@ def train(
         config = override(config, _SMOKE[recipe in COMPARATORS])
     given = _graphs(graphs, min(count, 4) if smoke else count, seed)
     about = {"recipe": recipe, "graphs": graphs}
+    how: dict[str, Any] = {"seed": seed, "device": device, "jobs": jobs, "minutes": minutes}
     with progress_report(f"training {recipe}") as report:
-        if recipe in COMPARATORS:
-            from learnsys.policies.independent_set.comparator.training import train_comparator
-
-            summary = train_comparator(given, config, out, seed=seed, minutes=minutes, about=about, report=report)
-        else:
-            from learnsys.policies.independent_set.learned.training import train_learned
-
-            summary = train_learned(given, config, out, seed=seed, minutes=minutes, about=about, report=report)
+        summary = train_on_graphs(given, config, out, **how, about=about, report=report)
     if json:
         print_json(summary)
         return 0

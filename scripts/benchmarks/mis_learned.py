@@ -17,11 +17,11 @@ from learnsys.graphs import Graph, batch_graphs, make_family
 from learnsys.policies.independent_set.base import IndependentSetPolicy
 from learnsys.policies.independent_set.best_known import BestKnown
 from learnsys.policies.independent_set.comparator.config import ModelConfig
+from learnsys.policies.independent_set.comparator.fitting import comparison_loss, stacks_of
 from learnsys.policies.independent_set.comparator.gradient import Arena, logits
 from learnsys.policies.independent_set.comparator.model import ComparatorModel
 from learnsys.policies.independent_set.comparator.policy import ComparatorPolicy, stream_seeds
 from learnsys.policies.independent_set.comparator.rollout import run_recursions
-from learnsys.policies.independent_set.comparator.task import comparison_loss, stacks_of
 from learnsys.policies.independent_set.comparator.weights import Weights
 from learnsys.policies.independent_set.greedy import Greedy
 from learnsys.policies.independent_set.learned.guided import GuidedSearch

@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from learnsys.graphs import Batch
+from learnsys.parallel import in_threads
 from learnsys.policies.independent_set.comparator.recursion import roll_out
 from learnsys.policies.independent_set.comparator.weights import Weights
 
@@ -48,6 +49,7 @@ def run_recursions(
     steps: int = 0,
     record: int = 0,
     lanes: int = LANES,
+    jobs: int = 1,
 ) -> RollOuts:
     """Run one recursion for each of `root`.
 
@@ -60,6 +62,7 @@ def run_recursions(
         steps: decisions at most, 0 for all; the sets are then not independent yet.
         record: decisions to record.
         lanes: recursions that advance together.
+        jobs: threads that share the work; results do not depend on it.
     """
     root = np.asarray(root, np.int64)
     state = np.array(seeds, np.uint64)
@@ -69,7 +72,8 @@ def run_recursions(
         kept[:] = np.concatenate(alive)
     picks = np.full((root.size, record), -1, np.int32)
     choices = np.zeros((root.size, record), np.int8)
-    for low in range(0, root.size, lanes):
+
+    def advance(low: int) -> None:
         high = min(low + lanes, root.size)
         own = lane_start[low : high + 1]
         roll_out(
@@ -78,6 +82,9 @@ def run_recursions(
             *weights,
             *(picks[low:high], choices[low:high]),
         )
+
+    for _ in in_threads(advance, range(0, root.size, lanes), jobs):
+        pass
     if cover and not steps:
         break_pairs(batch.graph.indptr, batch.graph.indices, batch.starts, root, lane_start, kept)
     sizes = np.add.reduceat(kept, lane_start[:-1], dtype=np.int64) if root.size else np.empty(0, np.int64)

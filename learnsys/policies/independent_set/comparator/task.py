@@ -9,21 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from learnsys.errors import InputError, LearnsysError
 from learnsys.graphs import Batch, Graph, batch_graphs
 from learnsys.imitation import Arrays, Report
 from learnsys.policies.independent_set.comparator.config import ComparatorConfig
-from learnsys.policies.independent_set.comparator.gradient import Arena, Stack, logits, make_stack
+from learnsys.policies.independent_set.comparator.fitting import KernelFitting, Tally
+from learnsys.policies.independent_set.comparator.padded import PaddedFitting
 from learnsys.policies.independent_set.comparator.policy import ComparatorPolicy, stream_seeds
 from learnsys.policies.independent_set.comparator.rollout import RollOuts, run_recursions
 from learnsys.policies.independent_set.comparator.weights import Weights
 from learnsys.policies.independent_set.greedy import Greedy
+from learnsys.policies.independent_set.padded import PaddedGraphs, make_adam
 from learnsys.policies.torch_arrays import adam_moments, load_adam_moments
-
-CHUNK = 8
-"""graphs in one stack while fitting"""
 
 
 class ComparatorTask:
@@ -36,28 +34,32 @@ class ComparatorTask:
     Args:
         train: the roots.
         valid: the graphs by which the best network is chosen.
+        device: where the network is fitted. It decides on the processor.
+        jobs: roll-outs at a time, in threads; results do not depend on it.
     """
 
-    def __init__(self, train: Sequence[Graph], valid: Sequence[Graph], config: ComparatorConfig, seed: int) -> None:
+    def __init__(
+        self,
+        train: Sequence[Graph],
+        valid: Sequence[Graph],
+        config: ComparatorConfig,
+        seed: int,
+        device: str = "cpu",
+        jobs: int = 1,
+    ) -> None:
         if not train or not valid:
             raise InputError("there are no graphs to train on", remedy="give two at least")
-        self.config, self.seed = config, seed
+        self.config, self.seed, self.device, self.jobs = config, seed, torch.device(device), jobs
         self.train, self.valid = batch_graphs(train), batch_graphs(valid)
-        torch.manual_seed(seed)
-        self.policy = ComparatorPolicy(config.model, config.training.problem)
-        self._optimise()
-        self._arena = Arena()
+        self._padded = None if self.device.type == "cpu" else PaddedGraphs(self.train, self.device)
+        self.restart(0)
         self.greedy_sizes = np.array([Greedy().solve(graph, seed=seed).size for graph in valid])
-
-    def _optimise(self) -> None:
-        self._optimiser = torch.optim.Adam(
-            self.policy.model.parameters(), lr=self.config.training.learning_rate, fused=True
-        )
 
     def restart(self, number: int) -> None:
         torch.manual_seed(self.seed + number)
         self.policy = ComparatorPolicy(self.config.model, self.config.training.problem)
-        self._optimise()
+        self.policy.model.to(self.device)
+        self._optimiser = make_adam(self.policy.model, self.config.training.learning_rate)
 
     def roots_of(self, number: int) -> NDArray[np.int64]:
         """The roots of a round: the training graphs in blocks, again and again."""
@@ -71,7 +73,7 @@ class ComparatorTask:
         steps = 0 if training.spread else -(-training.kept // 2)
         begun = run_recursions(
             self.train, weights, roots, self._seeds(number, 0, roots.size),
-            cover=self.policy.cover, steps=steps, record=steps or int(self.train.sizes.max()),
+            cover=self.policy.cover, steps=steps, record=steps or int(self.train.sizes.max()), jobs=self.jobs,
         )  # fmt: skip
         root, kept = [], []
         for lane, graph in enumerate(roots):
@@ -101,7 +103,9 @@ class ComparatorTask:
             times = training.roll_outs
             seeds = self._seeds(number, 1 + low, own.size * times)
             alive = [mask for mask in masks for _ in range(times)]
-            ends = run_recursions(self.train, weights, np.repeat(own, times), seeds, alive=alive, cover=cover)
+            ends = run_recursions(
+                self.train, weights, np.repeat(own, times), seeds, alive=alive, cover=cover, jobs=self.jobs
+            )
             sizes = ends.sizes.reshape(-1, times)
             values[low : low + block] = sizes.min(1) if cover else sizes.max(1)
             if training.mixed:
@@ -115,37 +119,28 @@ class ComparatorTask:
         return np.random.SeedSequence([self.seed, number, use]).generate_state(count, np.uint64).astype(np.uint64)
 
     def fit(self, parts: Sequence[Arrays], number: int, report: Report) -> Mapping[str, float]:
-        training, model = self.config.training, self.policy.model
+        training = self.config.training
         graphs = [each for part in parts for each in unpack(self.train, part)]
         pairs, labels = self._pairs(parts)
         if not len(pairs):
             raise InputError("no two graphs of a roll-out can be compared", remedy="give graphs with more edges")
         generator = np.random.default_rng([self.seed, number])
-        batches = -(-min(training.sample, len(pairs)) // training.batch)
-        steps, done = training.epochs * batches, 0
-        total, right, decided = 0.0, 0, 0
-        model.train()
-        for _ in range(training.epochs):
-            drawn = generator.permutation(len(pairs))[: training.sample]
-            for low in range(0, drawn.size, training.batch):
-                chosen = drawn[low : low + training.batch]
-                stacks = stacks_of(self.train, graphs, pairs[chosen].ravel(), self.policy.cover)
-                scores = logits(model, stacks, self._arena).view(-1, 2)
-                loss = comparison_loss(scores, labels[chosen], training.double_softmax)
-                self._optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                self._optimiser.step()
-                if not math.isfinite(loss.item()):
-                    raise LearnsysError(f"training diverged in step {done} of round {number}; lower the learning rate")
-                first = (scores[:, 0] > scores[:, 1]).numpy()
-                told = labels[chosen] != 0.5
-                right += int((first == (labels[chosen] == 1))[told].sum())
-                decided += int(told.sum())
-                total += loss.item()
-                done += 1
-                report("fit", done, steps)
-        model.eval()
-        return {"loss": total / done, "accuracy": right / max(1, decided), "pairs": len(pairs)}
+        drawn = min(training.sample, len(pairs))
+        fitting = self._fitting(graphs, -(-drawn // training.batch))
+        total = Tally()
+        for epoch in range(training.epochs):
+            report("fit", epoch, training.epochs)
+            chosen = generator.permutation(len(pairs))[:drawn]
+            total += fitting.epoch(pairs[chosen], labels[chosen])
+            if not math.isfinite(total.loss):
+                raise LearnsysError(f"training diverged in epoch {epoch} of round {number}; lower the learning rate")
+        return {"loss": total.loss / total.steps, "accuracy": total.right / max(1, total.told), "pairs": len(pairs)}
+
+    def _fitting(self, graphs: list[tuple[int, NDArray[np.uint8]]], steps: int) -> KernelFitting | PaddedFitting:
+        model, cover, training = self.policy.model, self.policy.cover, self.config.training
+        if self._padded is None:
+            return KernelFitting(model, self._optimiser, self.train, graphs, cover, training)
+        return PaddedFitting(model, self._optimiser, self._padded, graphs, cover, training, steps)
 
     def _pairs(self, parts: Sequence[Arrays]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Pairs (i, j) of graphs of one root, numbered over all parts, (P, 2); the first's part of the label, (P,)."""
@@ -171,7 +166,12 @@ class ComparatorTask:
         count = len(self.valid)
         seeds = stream_seeds(self.seed, range(count))
         ends = run_recursions(
-            self.valid, Weights.of(self.policy.model), np.arange(count), seeds, cover=self.policy.cover
+            self.valid,
+            Weights.of(self.policy.model),
+            np.arange(count),
+            seeds,
+            cover=self.policy.cover,
+            jobs=self.jobs,
         )
         report("evaluate", count, count)
         sizes = self.valid.sizes - ends.sizes if self.policy.cover else ends.sizes
@@ -209,26 +209,3 @@ def unpack(batch: Batch, part: Arrays) -> list[tuple[int, NDArray[np.uint8]]]:
     """The (root, vertices left) of each kept graph."""
     ends = np.cumsum(batch.sizes[part["root"]])
     return list(zip(part["root"].tolist(), np.split(part["kept"], ends[:-1]), strict=True)) if ends.size else []
-
-
-def stacks_of(
-    batch: Batch, graphs: Sequence[tuple[int, NDArray[np.uint8]]], numbers: NDArray[np.int64], cover: bool
-) -> list[Stack]:
-    """Stacks of the graphs `numbers`, in their order."""
-    stacks = []
-    for low in range(0, numbers.size, CHUNK):
-        own = [graphs[number] for number in numbers[low : low + CHUNK]]
-        root = np.array([graph for graph, _ in own], np.int64)
-        stacks.append(make_stack(batch, root, [kept for _, kept in own], cover))
-    return stacks
-
-
-def comparison_loss(scores: Tensor, label: NDArray[np.float32], double_softmax: bool) -> Tensor:
-    """Cross-entropy of pairs of logits (B, 2) with soft labels: the first graph's share (B,), the rest is the other's.
-
-    The published code hands probabilities to a loss that expects logits, which applies the softmax twice
-    (`double_softmax`): the loss then never falls below 0.31.
-    """
-    first = torch.from_numpy(label)
-    target = torch.stack([first, 1 - first], 1)
-    return torch.nn.functional.cross_entropy(torch.softmax(scores, 1) if double_softmax else scores, target)

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from learnsys.errors import InputError, LearnsysError
 from learnsys.graphs import Graph, batch_graphs
-from learnsys.graphs.spmm import segment_sum
 from learnsys.imitation import Arrays, Report
+from learnsys.parallel import in_threads
 from learnsys.policies.independent_set.arw import ARW
 from learnsys.policies.independent_set.comparator.policy import stream_seeds
 from learnsys.policies.independent_set.learned.config import LearnedConfig
-from learnsys.policies.independent_set.learned.model import Inputs
+from learnsys.policies.independent_set.learned.fitting import PaddedScoring, SparseFitting, State
 from learnsys.policies.independent_set.learned.policy import ScoredConstruction
 from learnsys.policies.independent_set.learned.weights import Weights
+from learnsys.policies.independent_set.padded import PaddedGraphs, make_adam
 from learnsys.policies.torch_arrays import adam_moments, load_adam_moments
 
 
@@ -35,51 +35,62 @@ class LearnedTask:
     Args:
         train: the graphs to collect on.
         valid: the graphs by which the best network is chosen.
+        device: where the network is fitted. It decides on the processor.
+        jobs: states labelled at a time, in threads; results do not depend on it.
     """
 
-    def __init__(self, train: Sequence[Graph], valid: Sequence[Graph], config: LearnedConfig, seed: int) -> None:
+    def __init__(
+        self,
+        train: Sequence[Graph],
+        valid: Sequence[Graph],
+        config: LearnedConfig,
+        seed: int,
+        device: str = "cpu",
+        jobs: int = 1,
+    ) -> None:
         if not any(graph.m for graph in train):
             raise InputError("no training graph has an edge", remedy="give graphs with edges")
         self.train, self.valid = [graph for graph in train if graph.m], list(valid)
-        self.config, self.seed = config, seed
-        self._fresh(seed)
-
-    def _fresh(self, seed: int) -> None:
-        torch.manual_seed(seed)
-        self.policy = ScoredConstruction(self.config.model)
-        self._optimiser = torch.optim.Adam(
-            self.policy.model.parameters(), lr=self.config.training.learning_rate, betas=(0.9, 0.99)
-        )
+        self.config, self.seed, self.device, self.jobs = config, seed, torch.device(device), jobs
+        self._padded = None if self.device.type == "cpu" else PaddedGraphs(batch_graphs(self.train), self.device)
+        self.restart(0)
 
     def restart(self, number: int) -> None:
-        self._fresh(self.seed + number)
+        torch.manual_seed(self.seed + number)
+        self.policy = ScoredConstruction(self.config.model)
+        self.policy.model.to(self.device)
+        self._optimiser = make_adam(self.policy.model, self.config.training.learning_rate, betas=(0.9, 0.99))
 
     def collect(self, number: int, expert_share: float, report: Report) -> Arrays:
-        training, weights = self.config.training, Weights.of(self.policy.model)
-        generator = np.random.default_rng([self.seed, number])
-        graphs, opened, votes = [], [], []
-        for state in range(training.states):
-            which = int(generator.integers(len(self.train)))
-            graph, seed = self.train[which], int(generator.integers(2**31))
-            by_expert = generator.random() < expert_share
-            if by_expert:
-                chosen = self._search(graph, seed)
-                order = generator.permutation(np.flatnonzero(chosen))
-            else:
-                _, order = self.policy.build(graph, weights, stream_seeds(seed, [0]), training.temperature)
-                order = order[order >= 0]
-            taken = order[: int(generator.integers(max(1, order.size)))]
-            left = open_vertices(graph, taken)
-            if left.any():
-                graphs.append(which)
-                opened.append(left)
-                votes.append(self._votes(graph.induced(left), seed))
-            report("label", state + 1, training.states)
+        count, weights = self.config.training.states, Weights.of(self.policy.model)
+
+        def label(state: int) -> State | None:
+            return self._state(np.random.default_rng([self.seed, number, 0, state]), expert_share, weights)
+
+        found: list[State] = []
+        for done, state in enumerate(in_threads(label, range(count), self.jobs)):
+            if state is not None:
+                found.append(state)
+            report("label", done + 1, count)
         return {
-            "graph": np.array(graphs, np.int64),
-            "open": np.concatenate(opened),
-            "votes": np.concatenate(votes).astype(np.float32),
+            "graph": np.array([graph for graph, _, _ in found], np.int64),
+            "open": np.concatenate([left for _, left, _ in found]),
+            "votes": np.concatenate([votes for _, _, votes in found]),
         }
+
+    def _state(self, generator: np.random.Generator, expert_share: float, weights: Weights) -> State | None:
+        """An unfinished set on a random graph, with its labels; None if nothing is open."""
+        which = int(generator.integers(len(self.train)))
+        graph, seed = self.train[which], int(generator.integers(2**31))
+        if generator.random() < expert_share:
+            order = generator.permutation(np.flatnonzero(self._search(graph, seed)))
+        else:
+            _, order = self.policy.build(graph, weights, stream_seeds(seed, [0]), self.config.training.temperature)
+            order = order[order >= 0]
+        left = open_vertices(graph, order[: int(generator.integers(max(1, order.size)))])
+        if not left.any():
+            return None
+        return which, left, self._votes(graph.induced(left), seed).astype(np.float32)
 
     def _search(self, graph: Graph, seed: int) -> NDArray[np.bool_]:
         found = ARW().solve(graph, iterations=self.config.training.iterations, seed=seed)
@@ -94,55 +105,45 @@ class LearnedTask:
         return sets[sizes == sizes.max()].mean(0)
 
     def fit(self, parts: Sequence[Arrays], number: int, report: Report) -> Mapping[str, float]:
-        training, model = self.config.training, self.policy.model
+        training = self.config.training
         states = [state for part in parts for state in self._unpack(part)]
         generator = np.random.default_rng([self.seed, number, 1])
         batches = -(-len(states) // training.batch)
-        steps, done, total = training.epochs * batches, 0, 0.0
-        model.train()
-        for _ in range(training.epochs):
-            order = generator.permutation(len(states))
-            for low in range(0, len(states), training.batch):
-                past = (number + done / steps) / self.config.loop.rounds
-                for group in self._optimiser.param_groups:
-                    group["lr"] = training.learning_rate * (1 - 0.9 * past)
-                chosen = [states[k] for k in order[low : low + training.batch]]
-                loss = self._loss(chosen)
-                self._optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                self._optimiser.step()
-                if not math.isfinite(loss.item()):
-                    raise LearnsysError(f"training diverged in step {done} of round {number}; lower the learning rate")
-                total += loss.item()
-                done += 1
-                report("fit", done, steps)
-        model.eval()
-        return {"loss": total / done, "states": len(states)}
+        fitting = self._fitting(states, batches)
+        total = 0.0
+        for epoch in range(training.epochs):
+            report("fit", epoch, training.epochs)
+            first = number + epoch / training.epochs
+            past = (first + np.arange(batches) / (batches * training.epochs)) / self.config.loop.rounds
+            rates = training.learning_rate * (1 - 0.9 * past)
+            total += fitting.epoch(generator.permutation(len(states)), rates.tolist())
+            if not math.isfinite(total):
+                raise LearnsysError(f"training diverged in epoch {epoch} of round {number}; lower the learning rate")
+        return {"loss": total / (training.epochs * batches), "states": len(states)}
 
-    def _unpack(self, part: Arrays) -> list[tuple[int, NDArray[np.bool_], NDArray[np.float32]]]:
-        """(graph, open vertices, shares of the open ones) of each state."""
+    def _fitting(self, states: list[State], steps: int) -> SparseFitting | PaddedScoring:
+        model, training = self.policy.model, self.config.training
+        if self._padded is None:
+            return SparseFitting(model, self._optimiser, self.train, states, training)
+        return PaddedScoring(model, self._optimiser, self._padded, states, training, steps)
+
+    def _unpack(self, part: Arrays) -> list[State]:
+        """The states of a round."""
         sizes = np.array([self.train[g].n for g in part["graph"]])
         opened = np.split(part["open"], np.cumsum(sizes)[:-1])
         votes = np.split(part["votes"], np.cumsum([each.sum() for each in opened])[:-1])
         return list(zip(part["graph"].tolist(), opened, votes, strict=True))
 
-    def _loss(self, states: Sequence[tuple[int, NDArray[np.bool_], NDArray[np.float32]]]) -> Tensor:
-        """Mean over the states of the cross-entropy between the shares and the softmax of the scores."""
-        inputs = Inputs.of(batch_graphs([self.train[graph].induced(left) for graph, left, _ in states]))
-        target = torch.from_numpy(np.concatenate([votes / votes.sum() for _, _, votes in states]))
-        scores = self.policy.model(inputs)
-        scores = scores - scores.max().detach()
-        total = segment_sum(torch.exp(scores)[:, None], inputs.segments)[:, 0]
-        return (torch.log(total + 1e-30).sum() - (target * scores).sum()) / len(states)
-
     def evaluate(self, number: int, report: Report) -> Mapping[str, Any]:
-        first, best = [], []
-        for done, graph in enumerate(self.valid):
-            first.append(self.policy.solve(graph, iterations=1, seed=self.seed).size)
-            best.append(self.policy.solve(graph, iterations=8, seed=self.seed).size)
+        def sizes(graph: Graph) -> list[int]:
+            return [self.policy.solve(graph, iterations=count, seed=self.seed).size for count in (1, 8)]
+
+        found = []
+        for done, both in enumerate(in_threads(sizes, self.valid, self.jobs)):
+            found.append(both)
             report("evaluate", done + 1, len(self.valid))
-        return {"reward": float(np.mean(best)), "one_roll_out": float(np.mean(first))}
+        first, best = np.mean(found, axis=0)
+        return {"reward": float(best), "one_roll_out": float(first)}
 
     def weights(self) -> Arrays:
         return self.policy.weights()

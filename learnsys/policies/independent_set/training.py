@@ -1,4 +1,4 @@
-"""Training a comparator on graphs, into a run folder."""
+"""Training a policy for independent sets on graphs, into a run folder."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import torch
 
 from learnsys.errors import InputError
 from learnsys.graphs import Graph
 from learnsys.imitation import Report, imitate, silent
 from learnsys.policies.independent_set.comparator.config import ComparatorConfig
-from learnsys.policies.independent_set.comparator.task import ComparatorTask
+from learnsys.policies.independent_set.greedy import Greedy
+from learnsys.policies.independent_set.learned.config import LearnedConfig
+from learnsys.policies.torch_setup import deterministic
 from learnsys.runs import Run
 
 
-def train_comparator(
+def train_on_graphs(
     graphs: Sequence[Graph],
-    config: ComparatorConfig,
+    config: ComparatorConfig | LearnedConfig,
     out: str | os.PathLike[str],
     *,
     seed: int = 0,
+    device: str = "cpu",
+    jobs: int = 1,
     minutes: float | None = None,
     about: Mapping[str, Any] | None = None,
     report: Report = silent,
@@ -35,39 +38,58 @@ def train_comparator(
     The last tenth of the graphs (one at least) is not trained on: the best network is chosen by it.
 
     Args:
+        config: of a comparator or of learnsys_mis.
+        device: where the network is fitted, such as cpu or cuda.
+        jobs: threads that roll out and label; results do not depend on it.
         minutes: end after the round in which this much time is over; the result then depends on the machine's speed.
         about: what else to keep in the run's configuration, such as the graphs' name.
 
     Raises:
-        InputError: too few graphs, or a folder that holds another run.
+        InputError: too few graphs, no such device, or a folder that holds another run.
         LearnsysError: training diverged.
     """
     began, cpu = time.monotonic(), time.process_time()
+    if jobs < 1:
+        raise InputError(f"{jobs} jobs are too few", remedy="give 1 or more")
     train, valid = split(graphs)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # matrices this small gain nothing from more, and equal runs give equal bits
-    try:
-        task = ComparatorTask(train, valid, config, seed)
-        content = {"policy": "comparator", "seed": seed, "graphs_sha256": digest(graphs)}
+    with deterministic(device, 1):  # matrices this small gain nothing from more threads
+        task = _task(train, valid, config, seed, device, jobs)
+        content = {"policy": task.policy.name, "seed": seed, "device": device, "graphs_sha256": digest(graphs)}
         run = Run(out, {**content, **(about or {}), **asdict(config)})
 
         def out_of_time() -> bool:
             return minutes is not None and time.monotonic() - began >= 60 * minutes
 
         progress = imitate(task, config.loop, run, report=report, stop=out_of_time)
-    finally:
-        torch.set_num_threads(threads)
-    task.policy.save(run.folder)
+        task.policy.save(run.folder)
     best = progress.best[0]
+    greedy = [Greedy().solve(graph, seed=seed).size for graph in valid]
     summary = {
         "rounds": progress.rounds,
         "best_round": best["round"],
         "parameters": sum(p.numel() for p in task.policy.model.parameters()),
-        "validation": {"graphs": len(valid), "size": best["reward"], "greedy": best["greedy"]},
+        "validation": {"graphs": len(valid), "size": best["reward"], "greedy": sum(greedy) / len(greedy)},
     }
     seconds = {"wall_seconds": time.monotonic() - began, "training_cpu_seconds": time.process_time() - cpu}
     run.finish(summary, seconds)
     return summary
+
+
+def _task(
+    train: Sequence[Graph],
+    valid: Sequence[Graph],
+    config: ComparatorConfig | LearnedConfig,
+    seed: int,
+    device: str,
+    jobs: int,
+) -> Any:
+    if isinstance(config, ComparatorConfig):
+        from learnsys.policies.independent_set.comparator.task import ComparatorTask
+
+        return ComparatorTask(train, valid, config, seed, device, jobs)
+    from learnsys.policies.independent_set.learned.task import LearnedTask
+
+    return LearnedTask(train, valid, config, seed, device, jobs)
 
 
 def split(graphs: Sequence[Graph]) -> tuple[Sequence[Graph], Sequence[Graph]]:
