@@ -12,6 +12,9 @@ from learnsys.errors import InputError
 
 Config = TypeVar("Config")
 
+_WRITTEN = {"true": "True", "false": "False"}
+"""as JSON writes a value -> as Python does"""
+
 
 def override(config: Config, settings: Sequence[str]) -> Config:
     """A copy of a frozen dataclass, nested ones included, with some fields changed.
@@ -37,7 +40,7 @@ def override(config: Config, settings: Sequence[str]) -> Config:
             )
             choices = ", ".join(found or names)
             raise InputError(f"--set {text!r} {problem}", remedy=f"choose from {choices}")
-        arguments += [f"--{found[0]}", *value.split(",")]
+        arguments += [f"--{found[0]}", *(_WRITTEN.get(item, item) for item in value.split(","))]
     try:
         with redirect_stderr(StringIO()):  # tyro's own report of a wrong value; the error below is the one line
             return tyro.cli(

@@ -16,6 +16,7 @@ def test_values_of_every_kind():
     assert config.training.losses == ("log_likelihood", "kl")
     assert (config.training.unknown, config.training.decisions_only) == (0.25, False)
     assert override(config, ("loop.schedule.rounds=4", "attend_to=cell")).loop.schedule.rounds == 4
+    assert override(config, ("decisions_only=true",)).training.decisions_only
     assert parrot().model.history == 30
 
 
