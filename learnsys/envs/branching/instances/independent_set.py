@@ -52,7 +52,7 @@ class IndependentSet(Family):
 
     def edges(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """The edges of a random graph: (edges, 2), each with its smaller vertex first, in ascending order."""
-        from learnsys.graphs.growth_kernel import barabasi_albert
+        from learnsys.graphs.generators.growth_kernel import barabasi_albert
 
         if self.graph == "barabasi_albert":
             return _sorted(barabasi_albert(rng, self.nodes, self.affinity))
