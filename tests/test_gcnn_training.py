@@ -12,7 +12,7 @@ from learnsys.envs.branching.environment import BranchingEnv
 from learnsys.errors import InputError
 from learnsys.files import write_json
 from learnsys.imitation import LoopConfig, imitate
-from learnsys.policies.branching.gcnn import data
+from learnsys.policies.branching.gcnn import data, fitting
 from learnsys.policies.branching.gcnn.config import RECIPES, GcnnConfig, ModelConfig, TrainingConfig, gcnn
 from learnsys.policies.branching.gcnn.model import loss_of
 from learnsys.policies.branching.gcnn.policy import GcnnPolicy
@@ -122,7 +122,7 @@ def test_portions_change_no_gradient(samples, monkeypatch):
     task.collect(0, 1.0, lambda *_: None)
     model, gradients = task.fitter.model, []
     for edges, portions in ((1, 16), (10**9, 1)):
-        monkeypatch.setattr(data.chunks, "__defaults__", (edges,))
+        monkeypatch.setattr(fitting, "CHUNK_EDGES", edges)
         model.zero_grad()
         losses = [loss for _, loss, _ in task.fitter._losses([task.train[i] for i in range(16)])]
         assert len(losses) == portions
@@ -133,7 +133,7 @@ def test_portions_change_no_gradient(samples, monkeypatch):
 
 
 def test_a_killed_run_ends_as_if_never_killed(tmp_path, samples):
-    config = override(gcnn(), (*TINY, "decay_after=1"))
+    config = override(gcnn(), (*TINY, "decay_after=1", "dropout=0.2"))
 
     class Killed(Exception):
         pass

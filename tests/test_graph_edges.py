@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from learnsys.errors import InputError
 from learnsys.graphs import edges_kernel
 from learnsys.graphs.bipartite import BipartiteGraph
-from learnsys.graphs.edges import message_moments, sum_messages, sum_messages_plainly
+from learnsys.graphs.edges import message_moments, sum_messages, sum_messages_by_segment, sum_messages_plainly
 
 
 def random_graph(rng, targets, sources, density):
@@ -69,7 +69,8 @@ def test_edges_in_any_order_and_wrong_edges():
         BipartiteGraph.from_edges([0], [0, 1], [1.0], (2, 3))
 
 
-def test_messages_by_hand():
+@pytest.mark.parametrize("sum_messages", [sum_messages, sum_messages_by_segment, sum_messages_plainly])
+def test_messages_by_hand(sum_messages):
     """Two targets, one without edges; two sources: relu(1 + 2*3 - 5) + relu(1 - 1*3 + 1) = 2 + 0 in each column."""
     graph = BipartiteGraph.from_edges([0, 0], [0, 1], [2.0, -1.0], (2, 2))
     row = torch.ones(1, 16)
@@ -84,13 +85,14 @@ def test_messages_by_hand():
     assert message_moments(target, source, slope, graph) == (16 * (2 - 1), 16 * (4 + 1), 32)
 
 
+@pytest.mark.parametrize("form", [sum_messages, sum_messages_by_segment])
 @pytest.mark.parametrize("width", [16, 48, 64, 144])
-def test_kernels_equal_plain_torch(width):
+def test_kernels_equal_plain_torch(width, form):
     rng = np.random.default_rng(width)
     graph = random_graph(rng, 23, 31, 0.3)
     shapes = [(23, width), (31, width), (width,)]
     results = []
-    for function in (sum_messages, sum_messages_plainly):
+    for function in (form, sum_messages_plainly):
         generator = torch.Generator().manual_seed(3)
         terms = [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes]
         out = function(*terms, graph)

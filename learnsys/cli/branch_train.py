@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -19,6 +19,7 @@ def train(
     minutes: float | None = None,
     set: tuple[str, ...] = (),
     smoke: bool = False,
+    device: str = "cpu",
     threads: int = 1,
     json: bool = False,
 ) -> int:
@@ -36,6 +37,7 @@ def train(
         minutes: stop after the epoch in which this much time is over; the result then depends on the machine's speed.
         set: settings of the recipe to change, such as width=32 learning_rate=0.003.
         smoke: a run of seconds, which only shows that everything works.
+        device: where the network is fitted, such as cpu or cuda; the trained policy decides on the processor.
         threads: of torch's arithmetic; another number can change the last digits.
         json: print the summary as JSON.
     """
@@ -45,7 +47,7 @@ def train(
     from learnsys.settings import override
 
     if recipe in ("trees", "mlp"):
-        return _train_features(data, out, recipe, seed, set, smoke, json)
+        return _train_features(data, out, recipe, seed, device, set, smoke, json)
     if recipe not in RECIPES:
         known = ", ".join([*RECIPES, "trees", "mlp"])
         raise InputError(f"no recipe is called {recipe!r}", remedy=f"choose from {known}")
@@ -53,9 +55,8 @@ def train(
     if smoke:
         config = override(config, ("epoch=32", "epochs=2"))
     with progress_report(f"training {recipe}") as report:
-        summary = train_gcnn(
-            data, config, out, seed=seed, threads=threads, minutes=minutes, about={"recipe": recipe}, report=report
-        )
+        how: dict[str, Any] = {"seed": seed, "device": device, "threads": threads, "minutes": minutes}
+        summary = train_gcnn(data, config, out, **how, about={"recipe": recipe}, report=report)
     if json:
         print_json(summary)
         return 0
@@ -72,7 +73,7 @@ def train(
 
 
 def _train_features(
-    data: Path, out: Path, recipe: str, seed: int, settings: tuple[str, ...], smoke: bool, json: bool
+    data: Path, out: Path, recipe: str, seed: int, device: str, settings: tuple[str, ...], smoke: bool, json: bool
 ) -> int:
     """The recipes on Khalil's features."""
     from learnsys.cli.console import print_json, print_table, progress_report
@@ -83,7 +84,7 @@ def _train_features(
     if smoke:
         config = override(config, ("trees=5",) if recipe == "trees" else ("epochs=2",))
     with progress_report(f"training {recipe}") as report:
-        summary = train_features(data, recipe, config, out, seed=seed, report=report)
+        summary = train_features(data, recipe, config, out, seed=seed, device=device, report=report)
     if json:
         print_json(summary)
         return 0
@@ -105,6 +106,7 @@ def kida(
     samples: int = 1_000,
     seed: int = 0,
     set: tuple[str, ...] = (),
+    device: str = "cpu",
     workers: int = 1,
     smoke: bool = False,
     json: bool = False,
@@ -121,6 +123,7 @@ def kida(
         samples: collected in each round for training; a fifth of them more for validation.
         seed: decides everything random.
         set: settings to change, such as node_limit=500 epochs=5 width=32 learning_rate=0.003.
+        device: where the networks are fitted, such as cpu or cuda.
         workers: processes that collect and evaluate; -1 is one for each core.
         smoke: a run of seconds, which only shows that everything works.
         json: print the summary as JSON.
@@ -135,7 +138,7 @@ def kida(
         tiny = ("rounds=2", "full_every=1", "samples=4", "valid=1", "node_limit=9", "epochs=1", "full_epochs=2")
         config = override(config, (*tiny, "instances=2", "limit=20", "epoch=16", "probability=0.5", "most_samples=3"))
     with progress_report("kida") as report:
-        summary = train_kida(instances, config, out, seed=seed, workers=workers, report=report)
+        summary = train_kida(instances, config, out, seed=seed, device=device, workers=workers, report=report)
     if json:
         print_json(summary)
         return 0

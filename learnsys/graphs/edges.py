@@ -46,27 +46,64 @@ class _SumMessages(torch.autograd.Function):
         return by_target, by_source, by_slope.reshape(-1), None
 
 
+class _SumMessagesBySegment(torch.autograd.Function):
+    """In torch operations whose sums have a fixed order: scattering by atomic additions has none."""
+
+    @staticmethod
+    def forward(ctx: Any, target_terms: Tensor, source_terms: Tensor, slope: Tensor, graph: BipartiteGraph) -> Tensor:
+        arrays = (graph.pointers, graph.targets, graph.sources, graph.values)
+        pointers, targets, sources, values = (torch.from_numpy(each).to(target_terms.device) for each in arrays)
+        messages = torch.relu(_before_relu(target_terms, source_terms, slope, targets, sources, values))
+        ctx.save_for_backward(target_terms, source_terms, slope, pointers, targets, sources, values)
+        return _segment_sum(messages, pointers)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        target_terms, source_terms, slope, pointers, targets, sources, values = ctx.saved_tensors
+        passed = _before_relu(target_terms, source_terms, slope, targets, sources, values) > 0
+        by_edge = torch.where(passed, gradients[0][targets], 0.0)
+        of_sources, order = torch.sort(sources, stable=True)
+        begins = torch.arange(len(source_terms) + 1, dtype=sources.dtype, device=sources.device)
+        by_source = _segment_sum(by_edge[order], torch.searchsorted(of_sources, begins))
+        return _segment_sum(by_edge, pointers), by_source, values @ by_edge, None
+
+
+def _before_relu(
+    target_terms: Tensor, source_terms: Tensor, slope: Tensor, targets: Tensor, sources: Tensor, values: Tensor
+) -> Tensor:
+    """(edges, W)"""
+    return target_terms[targets] + source_terms[sources] + values[:, None] * slope
+
+
+def _segment_sum(rows: Tensor, pointers: Tensor) -> Tensor:
+    """The sums of rows pointers[i] to pointers[i + 1], (segments, W); 0 for none."""
+    return torch.segment_reduce(rows, "sum", offsets=pointers.long(), initial=0, unsafe=True)
+
+
 def sum_messages(target_terms: Tensor, source_terms: Tensor, slope: Tensor, graph: BipartiteGraph) -> Tensor:
     """For each target the sum over its edges of relu(target_terms[t] + source_terms[s] + value slope).
 
     Differentiable in the three tensors, not in the edges' values. Without edges the sum is 0.
 
     Shapes: float32 (T, W), (S, W) and (W,) -> (T, W). On the CPU W must be a multiple of 16, and the kernels run on
-    one thread; elsewhere plain torch operations do it.
+    one thread; on other devices torch operations do it, with equal bits from run to run.
     """
     if target_terms.device.type == "cpu":
         return _SumMessages.apply(target_terms, source_terms, slope, graph)
-    return sum_messages_plainly(target_terms, source_terms, slope, graph)
+    return sum_messages_by_segment(target_terms, source_terms, slope, graph)
+
+
+def sum_messages_by_segment(target_terms: Tensor, source_terms: Tensor, slope: Tensor, graph: BipartiteGraph) -> Tensor:
+    """The same in torch operations, for any device and width."""
+    return _SumMessagesBySegment.apply(target_terms, source_terms, slope, graph)
 
 
 def sum_messages_plainly(target_terms: Tensor, source_terms: Tensor, slope: Tensor, graph: BipartiteGraph) -> Tensor:
-    """The same by gathering, rectifying and scattering: for other devices, and to compare with."""
-    device = target_terms.device
-    targets = torch.from_numpy(graph.targets).to(device)
-    sources = torch.from_numpy(graph.sources).to(device)
-    values = torch.from_numpy(graph.values).to(device)
-    messages = target_terms[targets] + source_terms[sources] + values[:, None] * slope
-    return torch.zeros_like(target_terms).index_add(0, targets, torch.relu(messages))
+    """The same by gathering, rectifying and scattering, to compare with."""
+    arrays = (graph.targets, graph.sources, graph.values)
+    targets, sources, values = (torch.from_numpy(each).to(target_terms.device) for each in arrays)
+    messages = torch.relu(_before_relu(target_terms, source_terms, slope, targets, sources, values))
+    return torch.zeros_like(target_terms).index_add(0, targets, messages)
 
 
 def message_moments(

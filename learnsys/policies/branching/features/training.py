@@ -228,13 +228,15 @@ def _joined(trees: list[Arrays]) -> Arrays:
     return joined
 
 
-def fit_mlp(train: Nodes, valid: Nodes, config: MlpConfig, seed: int, report: Report = silent) -> Arrays:
+def fit_mlp(
+    train: Nodes, valid: Nodes, config: MlpConfig, seed: int, report: Report = silent, device: str = "cpu"
+) -> Arrays:
     """Weights for `MlpPolicy`."""
     import torch
 
     squashed = squash(train.matrix)
     mean, deviation = squashed.mean(axis=0), np.maximum(squashed.std(axis=0), 1e-3)
-    inputs = torch.from_numpy(scale(train.matrix, mean, deviation))
+    inputs = torch.from_numpy(scale(train.matrix, mean, deviation)).to(device)
     torch.manual_seed(seed)
     layers = torch.nn.Sequential(
         torch.nn.Linear(WIDTH, config.width),
@@ -242,11 +244,11 @@ def fit_mlp(train: Nodes, valid: Nodes, config: MlpConfig, seed: int, report: Re
         torch.nn.Linear(config.width, config.width),
         torch.nn.ReLU(),
         torch.nn.Linear(config.width, 1),
-    )
+    ).to(device)
     optimiser = torch.optim.AdamW(layers.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs)
     rng = np.random.default_rng(seed)
-    target, starts = torch.from_numpy(train.target.astype(np.float32)), train.starts
+    target, starts = torch.from_numpy(train.target.astype(np.float32)).to(device), train.starts
     best, kept = np.inf, {}
     for epoch in range(config.epochs):
         report("epoch", epoch, config.epochs)
@@ -262,7 +264,7 @@ def fit_mlp(train: Nodes, valid: Nodes, config: MlpConfig, seed: int, report: Re
             torch.stack(losses).mean().backward()
             optimiser.step()
         schedule.step()
-        arrays = {f"layers.{name}": value.detach().numpy().copy() for name, value in layers.state_dict().items()}
+        arrays = {f"layers.{name}": value.numpy(force=True).copy() for name, value in layers.state_dict().items()}
         arrays |= {"mean": mean, "deviation": deviation}
         loss = measure(MlpPolicy(arrays).scores(valid.matrix), valid)["loss"]
         if loss < best:
@@ -277,17 +279,21 @@ def train_features(
     out: str | os.PathLike[str],
     *,
     seed: int = 0,
+    device: str = "cpu",
     report: Report = silent,
 ) -> dict[str, Any]:
     """Train a feature policy on collected samples into the run folder `out`; the summary, also there.
 
     Args:
         data: a folder of `learnsys branch collect`: train, valid and test below it.
+        device: where the small network is fitted; trees are fitted on the processor.
 
     Raises:
-        InputError: no such samples, a folder that holds another run, or scikit-learn is missing.
+        InputError: no such samples, no such device, a folder that holds another run, or scikit-learn is missing.
     """
     began = time.process_time()
+    if recipe == "trees" and device != "cpu":
+        raise InputError("trees are fitted on the processor", remedy="use --device cpu")
     data = Path(data)
     train, valid, test = (read_nodes(SampleSet(data / split)) for split in ("train", "valid", "test"))
     counts = {name: len(part.starts) - 1 for name, part in (("train", train), ("valid", valid), ("test", test))}
@@ -297,6 +303,7 @@ def train_features(
         "data": str(data),
         "samples": counts,
         "seed": seed,
+        "device": device,
         "family": collected.get("family"),
         "pseudo_candidates": bool(collected.get("pseudo_candidates", False)),
         **asdict(config),
@@ -306,8 +313,8 @@ def train_features(
     if isinstance(config, TreesConfig):
         policy = TreesPolicy(boost(train, valid, config, seed, report), about["pseudo_candidates"])
     else:
-        with deterministic("cpu", 1):
-            policy = MlpPolicy(fit_mlp(train, valid, config, seed, report), about["pseudo_candidates"])
+        with deterministic(device, 1):
+            policy = MlpPolicy(fit_mlp(train, valid, config, seed, report, device), about["pseudo_candidates"])
     policy.save(run.folder)
     summary = {
         "samples": counts,

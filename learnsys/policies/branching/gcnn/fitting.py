@@ -10,16 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learnsys.errors import InputError, LearnsysError
+from learnsys.errors import LearnsysError
 from learnsys.imitation import Arrays, Report
 from learnsys.policies.branching.gcnn.config import GcnnConfig
-from learnsys.policies.branching.gcnn.data import Example, chunks, collate, hits, targets
+from learnsys.policies.branching.gcnn.data import CHUNK_EDGES, Example, chunks, collate, hits, targets
 from learnsys.policies.branching.gcnn.model import GcnnModel, log_probabilities, loss_of
 from learnsys.policies.branching.samples import SampleSet
-from learnsys.policies.torch_arrays import adam_moments, load_adam_moments
+from learnsys.policies.torch_arrays import adam_moments, load_adam_moments, load_parameters, parameters
 
 TOPS = (1, 3, 5, 10)
 """k of the accuracies acc@k that are reported"""
+DEVICE_EDGES = 8_000_000
+"""edges in one pass of the network on other devices than the processor, at most"""
 KEPT_BYTES = 1 << 30
 """of samples held in memory; those beyond are read anew whenever they are drawn"""
 
@@ -58,23 +60,28 @@ class Fitter:
     """
 
     def __init__(self, config: GcnnConfig, seed: int, device: str = "cpu") -> None:
-        if device != "cpu":
-            raise InputError(f"the GCNN is trained on the processor, not on {device!r}", remedy="use --device cpu")
-        self.config, self.seed = config, seed
+        self.config, self.seed, self.device = config, seed, torch.device(device)
         self.restart(0)
 
     def restart(self, number: int) -> None:
         """New weights, a new optimiser, and the learning rate of the beginning."""
-        torch.manual_seed(int(np.random.SeedSequence([self.seed, number, 7]).generate_state(1)[0]))
-        self.model = GcnnModel(self.config.model)
+        self._seed_torch(number, 7)
+        self.model = GcnnModel(self.config.model).to(self.device)
         self._optimiser = torch.optim.Adam(self.model.parameters(), lr=self.config.training.learning_rate)
         self._plateau = np.array([self.config.training.learning_rate, math.inf, 0.0])
 
+    def _seed_torch(self, *numbers: int) -> None:
+        torch.manual_seed(int(np.random.SeedSequence([self.seed, *numbers]).generate_state(1)[0]))
+
+    def _chunks(self, examples: Sequence[Example]) -> Iterator[list[Example]]:
+        return chunks(examples, CHUNK_EDGES if self.device.type == "cpu" else DEVICE_EDGES)
+
     def settle(self, examples: Examples, report: Report) -> None:
         """Estimate the normalisations on every tenth sample (by the configuration), layer by layer."""
-        numbers = range(0, len(examples), min(self.config.training.norm_every, len(examples)))
+        every = min(self.config.training.norm_every, len(examples))
+        chosen = [examples[i] for i in range(0, len(examples), every)]
         self.model.estimate_norms(
-            lambda: (collate(chunk, every_variable=True) for chunk in chunks([examples[i] for i in numbers]))
+            lambda: (collate(chunk, every_variable=True).to(self.device) for chunk in self._chunks(chosen))
         )
 
     def draw(self, count: int, number: int) -> NDArray[np.int64]:
@@ -83,9 +90,9 @@ class Fitter:
         return rng.integers(count, size=self.config.training.epoch)
 
     def epoch(
-        self, examples: Examples, drawn: NDArray[np.int64], report: Report, label: str = "fit"
+        self, examples: Examples, drawn: NDArray[np.int64], number: int, report: Report, label: str = "fit"
     ) -> dict[str, float]:
-        """One epoch over the `drawn` samples; mean loss and accuracy on the way.
+        """Epoch `number`, over the `drawn` samples; mean loss and accuracy on the way.
 
         Raises:
             LearnsysError: the loss is no number any more.
@@ -94,13 +101,14 @@ class Fitter:
         for group in self._optimiser.param_groups:
             group["lr"] = self.learning_rate
         self.model.train()
+        self._seed_torch(number, 11)  # of dropout
         for begin in range(0, len(drawn), training.batch):
             batch = [examples[int(number)] for number in drawn[begin : begin + training.batch]]
             self._optimiser.zero_grad(set_to_none=True)
             for chunk, loss, logits in self._losses(batch):
                 (loss / len(batch)).backward()
                 total += loss.item()
-                right += hits(logits.detach().numpy(), chunk, (1,)).sum()
+                right += hits(logits.numpy(force=True), chunk, (1,)).sum()
             if not math.isfinite(total):
                 raise LearnsysError("training diverged; lower the learning rate")
             self._optimiser.step()
@@ -109,12 +117,12 @@ class Fitter:
         return {"loss": total / len(drawn), "accuracy": right / len(drawn), "learning_rate": self.learning_rate}
 
     def _losses(self, examples: Sequence[Example]) -> Iterator[tuple[list[Example], torch.Tensor, torch.Tensor]]:
-        """Summed loss and logits, in portions that fit the processor's cache."""
+        """Summed loss and logits, in portions that fit the processor's cache, or the device's memory."""
         training = self.config.training
-        for chunk in chunks(examples):
-            batch = collate(chunk)
+        for chunk in self._chunks(examples):
+            batch = collate(chunk).to(self.device)
             logits = self.model(batch)
-            wanted = targets(chunk, training.target, training.temperature)
+            wanted = targets(chunk, training.target, training.temperature).to(self.device)
             yield chunk, loss_of(log_probabilities(logits, batch), wanted, batch, training.target), logits
 
     @torch.no_grad()
@@ -126,7 +134,7 @@ class Fitter:
             batch = [examples[i] for i in range(begin, min(begin + self.config.training.batch, len(examples)))]
             for chunk, loss, logits in self._losses(batch):
                 total += loss.item()
-                found += hits(logits.numpy(), chunk, TOPS).sum(0)
+                found += hits(logits.numpy(force=True), chunk, TOPS).sum(0)
         rates = {f"acc@{top}": float(rate) for top, rate in zip(TOPS, found / len(examples), strict=True)}
         return {"loss": total / len(examples), **rates}
 
@@ -147,10 +155,10 @@ class Fitter:
     # ---- what is written to disk -------------------------------------------------------------------------------------
 
     def weights(self) -> Arrays:
-        return {name: tensor.numpy(force=True).copy() for name, tensor in self.model.state_dict().items()}
+        return {name: array.copy() for name, array in parameters(self.model).items()}
 
     def load_weights(self, weights: Arrays) -> None:
-        self.model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+        load_parameters(self.model, weights)
         self.model.eval()
 
     def state(self) -> Arrays:

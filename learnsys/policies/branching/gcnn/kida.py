@@ -68,10 +68,12 @@ class KidaConfig:
 class KidaTask:
     """KIDA as a `learnsys.imitation.Task`. Each round's samples stand in `folder`/round-N."""
 
-    def __init__(self, family: str, config: KidaConfig, folder: Path, seed: int, workers: int) -> None:
+    def __init__(
+        self, family: str, config: KidaConfig, folder: Path, seed: int, workers: int, device: str = "cpu"
+    ) -> None:
         self.name, self.family = family, parse_family(family)
         self.config, self.folder, self.seed, self.workers = config, folder, seed, workers
-        self.fitter = Fitter(config.network, seed)
+        self.fitter = Fitter(config.network, seed, device)
 
     def policy(self) -> GcnnPolicy:
         """The network as it stands, as a policy."""
@@ -116,8 +118,9 @@ class KidaTask:
         fitter.settle(train, report)
         best, weights, lines = float("inf"), fitter.weights(), {}
         for epoch in range(config.full_epochs if full else config.epochs):
-            drawn = fitter.draw(len(train), 10_000 * (number + 1) + epoch)
-            fitted = fitter.epoch(train, drawn, report, f"round {number + 1}: epoch {epoch + 1}")
+            counted = 10_000 * (number + 1) + epoch
+            drawn = fitter.draw(len(train), counted)
+            fitted = fitter.epoch(train, drawn, counted, report, f"round {number + 1}: epoch {epoch + 1}")
             measured = fitter.validate(valid)
             stale = fitter.observe(measured["loss"])
             if measured["loss"] < best:
@@ -162,6 +165,7 @@ def train_kida(
     out: str | os.PathLike[str],
     *,
     seed: int = 0,
+    device: str = "cpu",
     workers: int = 1,
     report: Report = silent,
 ) -> dict[str, Any]:
@@ -169,6 +173,7 @@ def train_kida(
 
     Args:
         family: of the instances, with a preset, such as "item_placement:small".
+        device: where the networks are fitted, such as cpu or cuda; they decide on the processor.
         workers: processes that collect and evaluate.
 
     Raises:
@@ -176,13 +181,14 @@ def train_kida(
         LearnsysError: training diverged, or SCIP failed.
     """
     began, cpu = time.monotonic(), time.process_time()
-    with deterministic("cpu", 1):
-        content = {"policy": "gcnn", "method": "kida", "family": family, "pseudo_candidates": True, "seed": seed}
+    with deterministic(device, 1):
+        content = {"policy": "gcnn", "method": "kida", "family": family, "pseudo_candidates": True}
+        content |= {"seed": seed, "device": device}
         settings = asdict(config)
         run = Run(
             out, {**content, **{key: it for key, it in settings.items() if key != "network"}, **settings["network"]}
         )
-        task = KidaTask(family, config, run.folder, seed, workers)
+        task = KidaTask(family, config, run.folder, seed, workers, device)
         loop = LoopConfig(
             rounds=config.rounds,
             schedule=Schedule.constant(config.probability),

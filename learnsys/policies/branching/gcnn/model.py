@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -37,6 +37,11 @@ class Batch:
     """int64 (K,): the graph of each"""
     place: Tensor
     """int64 (K,): its place among the candidates of its graph"""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same with its tensors on another device."""
+        tensors: Any = {name: it.to(device) for name, it in vars(self).items() if isinstance(it, Tensor)}
+        return replace(self, **tensors)
 
 
 class _Measured(Exception):

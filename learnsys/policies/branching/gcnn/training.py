@@ -29,8 +29,8 @@ class ImitationTask:
     rate.
     """
 
-    def __init__(self, config: GcnnConfig, train: SampleSet, valid: SampleSet, seed: int) -> None:
-        self.fitter = Fitter(config, seed)
+    def __init__(self, config: GcnnConfig, train: SampleSet, valid: SampleSet, seed: int, device: str = "cpu") -> None:
+        self.fitter = Fitter(config, seed, device)
         self.train, self.valid = Examples(train, config, config.training.most), Examples(valid, config)
 
     def restart(self, number: int) -> None:
@@ -43,7 +43,7 @@ class ImitationTask:
         return {"samples": self.fitter.draw(len(self.train), number)}
 
     def fit(self, parts: Sequence[Arrays], number: int, report: Report) -> Mapping[str, float]:
-        return self.fitter.epoch(self.train, parts[-1]["samples"], report, f"epoch {number + 1}")
+        return self.fitter.epoch(self.train, parts[-1]["samples"], number, report, f"epoch {number + 1}")
 
     def evaluate(self, number: int, report: Report) -> Mapping[str, Any]:
         measured = self.fitter.validate(self.valid)
@@ -69,6 +69,7 @@ def train_gcnn(
     out: str | os.PathLike[str],
     *,
     seed: int = 0,
+    device: str = "cpu",
     threads: int = 1,
     minutes: float | None = None,
     about: Mapping[str, Any] | None = None,
@@ -78,6 +79,7 @@ def train_gcnn(
 
     Args:
         data: a folder of `learnsys branch collect`: train, valid and test below it.
+        device: where the network is fitted, such as cpu or cuda; the trained policy decides on the processor.
         threads: of torch's arithmetic; another number can change the last digits.
         minutes: end after the epoch in which this much time is over; the result then depends on the machine's speed.
         about: what else to keep in the run's configuration, such as the recipe's name.
@@ -93,11 +95,17 @@ def train_gcnn(
     pseudo = bool(collected.get("pseudo_candidates", False))
     counts = {"train": len(train), "valid": len(valid), "test": len(test)}
     training = config.training
-    with deterministic("cpu", threads):
-        content = {"policy": "gcnn", "data": str(data), "samples": counts, "seed": seed, "threads": threads}
-        content |= {"family": collected.get("family"), "pseudo_candidates": pseudo, "data_sha256": _digest(data)}
+    with deterministic(device, threads):
+        content = {"policy": "gcnn", "data": str(data), "samples": counts, "seed": seed}
+        content |= {
+            "device": device,
+            "threads": threads,
+            "family": collected.get("family"),
+            "pseudo_candidates": pseudo,
+            "data_sha256": _digest(data),
+        }
         run = Run(out, {**content, **(about or {}), **asdict(config)})
-        task = ImitationTask(config, train, valid, seed)
+        task = ImitationTask(config, train, valid, seed, device)
         loop = LoopConfig(rounds=training.epochs, patience=training.stop_after)
         deadline = None if minutes is None else began + 60 * minutes
         progress = imitate(
