@@ -44,7 +44,7 @@ def belady_in_bounded_memory(seed: int, repeats: int, quick: bool) -> Iterator[d
             ]
             for number, (name, stage) in enumerate(found["stages"].items())
         ],
-        "goals": [
+        "notes": [
             f"peak memory, mapped file pages included, wanted below 3 GB: {found['peak'] / 1e9:.2f} GB",
             f"miss ratio {found['miss_ratio']:.4f}",
         ],

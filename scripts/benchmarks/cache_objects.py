@@ -129,7 +129,7 @@ def beside_libcachesim(seed: int, repeats: int, quick: bool) -> Iterator[dict[st
             "columns": ["policy", "ours", "+ ids", "theirs", "ratio", "+ ids", "misses", "apart"],
             "rows": rows,
             "means": means,
-            "goals": [
+            "notes": [
                 f"misses of {', '.join(SIX)} equal to libcachesim's: {'yes' if equal else 'NO'}",
                 f"geometric mean of their ratios: {means['simulation']:.1f} (wanted 12); with ids and next uses "
                 f"computed each time: {means['all']:.1f} (wanted 4)",

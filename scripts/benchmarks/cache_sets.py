@@ -92,7 +92,7 @@ def beside_pycachesim(seed: int, repeats: int, quick: bool) -> Iterator[dict[str
         "title": f"LRU, 2 MiB in 16 ways (cachetools: {capacity:,} objects), {n:,} accesses: millions per CPU s",
         "columns": ["beside", "ours", "theirs", "ratio", "of medians", "hits", "apart"],
         "rows": rows,
-        "goals": [
+        "notes": [
             "against pycachesim called for each access, wanted 30: {:.1f} (best), {:.1f} (median)".format(*ratios[0]),
             "against pycachesim called once for a list: {:.1f} (best), {:.1f} (median)".format(*ratios[1]),
         ],

@@ -43,7 +43,7 @@ def speed(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Two tables: a training step, and an evaluation."""
     torch.set_num_threads(1)
     geometry = CacheGeometry()
-    split = Split.of(read_trace((given.traces or [TRACE])[0])[:ACCESSES], geometry)
+    split = Split.of(read_trace((given.traces or [TRACE])[0])[: ACCESSES // (4 if given.quick else 1)], geometry)
     training, evaluation = [], []
     small = parrot()
     settings = {
