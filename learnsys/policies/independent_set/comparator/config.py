@@ -48,6 +48,8 @@ class TrainingConfig:
     """pairs of kept graphs of one root, the first in lexicographic order"""
     siblings: bool = False
     """pair only the two graphs of a decision (of an even number kept)"""
+    ties: bool = True
+    """fit pairs of equal value too, to even odds"""
     sample: int = 5120
     """pairs drawn in each epoch from the rounds kept"""
     epochs: int = 120

@@ -23,7 +23,7 @@ from learnsys.policies.independent_set.padded import (
 )
 
 
-def padded_logits(model: ComparatorModel, adjacency: Tensor, kept: Tensor, looped: Tensor) -> Tensor:
+def padded_logits(model: ComparatorModel, adjacency: Tensor, kept: Tensor, looped: Tensor | None = None) -> Tensor:
     """The logits of graphs, (B,): what `ComparatorModel` says of each on its own.
 
     Args:
@@ -31,9 +31,10 @@ def padded_logits(model: ComparatorModel, adjacency: Tensor, kept: Tensor, loope
         kept: 1 for the vertices that are left, (B, N).
         looped: 1 for the vertices that stand for both ends of an isolated edge (with covers: those removed), (B, N).
     """
-    weight = kept + 2 * looped
+    weight = kept if looped is None else kept + 2 * looped
     size = weight.sum(1, keepdim=True)
-    mask, loops, weights = kept[..., None], looped[..., None], weight[..., None]
+    mask, weights = kept[..., None], weight[..., None]
+    loops = None if looped is None else looped[..., None]
     degree = _near(adjacency, mask, loops, torch.ones_like(mask))
     scale = torch.cat([torch.ones_like(degree), degree + 1, size[..., None] - degree], 2)
     parts: list[Any] = [model.gnn_s_layers, model.gnn_f_layers, model.gnn_a_layers]
@@ -48,21 +49,24 @@ def padded_logits(model: ComparatorModel, adjacency: Tensor, kept: Tensor, loope
     return model.read_out(torch.bmm((weight / size)[:, None], x)[:, 0])
 
 
-def _near(adjacency: Tensor, mask: Tensor, loops: Tensor, x: Tensor) -> Tensor:
+def _near(adjacency: Tensor, mask: Tensor, loops: Tensor | None, x: Tensor) -> Tensor:
     """`masked_sums`, and the vertex itself where it has an edge of its own."""
-    return masked_sums(x, adjacency, mask).addcmul_(loops, x)
+    near = masked_sums(x, adjacency, mask)
+    return near if loops is None else near.addcmul_(loops, x)
 
 
 class _Aggregate(torch.autograd.Function):
     """[S X ; F X ; W X] -> [S X ; (A + I) F X ; (1 - A) W X], (B, N, 3 D); A is symmetric, so backward is the same."""
 
     @staticmethod
-    def forward(ctx: Any, product: Tensor, adjacency: Tensor, mask: Tensor, loops: Tensor, weight: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, product: Tensor, adjacency: Tensor, mask: Tensor, loops: Tensor | None, weight: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(adjacency, mask, loops, weight)
         width = product.shape[2] // 3
         near = _near(adjacency, mask, loops, product[..., width:])
         pre = product.clone()
-        pre[..., width : 2 * width] += near[..., :width]
+        pre[..., width : 2 * width].add_(near[..., :width])
         everyone = torch.bmm(weight.mT, product[..., 2 * width :])
         torch.sub(everyone, near[..., width:], out=pre[..., 2 * width :])
         return pre
@@ -73,7 +77,7 @@ class _Aggregate(torch.autograd.Function):
         grad = gradients[0].clone()
         width = grad.shape[2] // 3
         near = _near(adjacency, mask, loops, gradients[0][..., width:])
-        grad[..., width : 2 * width] += near[..., :width]
+        grad[..., width : 2 * width].add_(near[..., :width])
         everyone = gradients[0][..., 2 * width :].sum(1, keepdim=True)
         torch.sub(weight * everyone, near[..., width:], out=grad[..., 2 * width :])
         return grad, None, None, None, None
@@ -107,7 +111,7 @@ class PaddedFitting:
             kept[number, : left.size] = left
             looped[number, : left.size] = 1 - left if cover else 0
         self._root = self._put(np.array([root for root, _ in graphs], np.int64))
-        self._kept, self._looped = self._put(kept), self._put(looped)
+        self._kept, self._looped = self._put(kept), self._put(looped) if cover else None
         shape = (max(steps, WARM_UP), config.batch)
         self._pairs = self._put(np.zeros((*shape, 2), np.int64))
         self._label, self._share = self._put(np.zeros(shape, np.float32)), self._put(np.zeros(shape, np.float32))
@@ -121,7 +125,8 @@ class PaddedFitting:
     def _step(self) -> None:
         number = self._pairs.index_select(0, self._at).flatten()
         label, share = self._label.index_select(0, self._at)[0], self._share.index_select(0, self._at)[0]
-        kept, looped = self._kept.index_select(0, number), self._looped.index_select(0, number)
+        kept = self._kept.index_select(0, number)
+        looped = None if self._looped is None else self._looped.index_select(0, number)
         adjacency = self._padded.take(self._root.index_select(0, number))
         scores = padded_logits(self._model, adjacency, kept, looped).view(-1, 2)
         loss = (comparison_losses(scores, label, self._config.double_softmax) * share).sum()

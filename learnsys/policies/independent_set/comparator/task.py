@@ -160,7 +160,9 @@ class ComparatorTask:
         both = np.concatenate(pairs)
         values = np.concatenate([part["value"] for part in parts])[both]
         better = values[:, 0] < values[:, 1] if self.policy.cover else values[:, 0] > values[:, 1]
-        return both, np.where(values[:, 0] == values[:, 1], 0.5, better).astype(np.float32)
+        labels = np.where(values[:, 0] == values[:, 1], 0.5, better).astype(np.float32)
+        fitted = slice(None) if self.config.training.ties else labels != 0.5
+        return both[fitted], labels[fitted]
 
     def evaluate(self, number: int, report: Report) -> Mapping[str, Any]:
         count = len(self.valid)
