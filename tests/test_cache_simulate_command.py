@@ -174,6 +174,8 @@ def test_object_capacity():
         (["--policies", "table_pc", "--window", "0:1"], "where hits are counted"),
         (["--objects", "--policies", "srrip"], "no cache policy is called 'srrip'"),
         (["--objects", "--capacity", "1MiB"], "whose sizes do not count"),
+        (["--objects", "--policies", "lru,learnsys_cache", "--guard"], "for caches with sets"),
+        (["--objects", "--policies", "lru,guard:learnsys_cache"], "for caches with sets"),
     ],
 )
 def test_bad_arguments(recording, capsys, arguments, message):

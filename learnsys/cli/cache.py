@@ -71,7 +71,8 @@ def simulate(
         fit: the part on which policies that learn from an earlier part are fitted.
         objects: take the addresses for ids of objects.
         uniform: count all objects as equally large.
-        guard: guard the learned policies, so that they stay close to LRU where they are worse; guard:NAME guards one.
+        guard: guard the learned policies, so that they stay close to LRU where they are worse; guard:NAME guards one
+            (in caches with sets).
         seed: for policies that draw random numbers.
         workers: policies simulated at a time; 0 is one for each core.
         json: print JSON instead of tables.

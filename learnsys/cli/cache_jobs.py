@@ -83,10 +83,12 @@ def simulate_sets(question: Question, spool: Spool) -> Answer:
 def simulate_objects(question: Question, spool: Spool) -> Answer:
     """Fully associative caches on a trace of objects."""
     from learnsys.policies.cache.object_simulation import simulate_objects as run_objects
-    from learnsys.policies.cache.registry import OBJECT_POLICIES, make_object_policy
+    from learnsys.policies.cache.registry import GUARD, OBJECT_POLICIES, make_object_policy
     from learnsys.policies.cache.simulation import part_of, summarise, sweep
 
     names = split(question.policies)
+    if question.guard or any(name.startswith(GUARD) for name in names):
+        raise InputError("the guard is for caches with sets, not for objects", remedy="leave it out")
     names = list(OBJECT_POLICIES) if names == ["all"] else names
     policies = {name: make_object_policy(name) for name in [*names, "lru", "belady"]}
     window = parse_part(question.window or "0:1")
