@@ -9,18 +9,47 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-RESULTS = ("summary.json", "model.safetensors", "metrics.jsonl", "samples.jsonl")
+from learnsys.policies.branching.samples import MANIFEST, read_manifest
+
+RESULTS = ("summary.json", "model.safetensors", "metrics.jsonl", MANIFEST)
 """files of a run folder that two equal runs may not differ in"""
 
-PRELOAD = ("torch", "numba", "pyscipopt", "learnsys.cli")
+PRELOAD = (
+    "torch._dynamo",  # the first step of an optimiser imports it
+    "sklearn.ensemble",
+    "learnsys.policies.branching.features.training",
+    "learnsys.policies.branching.gcnn.kida",
+    "learnsys.policies.cache.parrot.training",
+    "learnsys.policies.independent_set.comparator.training",
+    "learnsys.policies.independent_set.learned.training",
+)
 """imported once, before the processes that are killed fork: killing imports would show nothing"""
+
+SAMPLES = "branch collect auction --items 30 --bids 100 --samples 30 --probability 0.3 --out OUT "
+SAMPLES += "--set heuristics/emphasis=off presolving/emphasis=off separating/emphasis=off"
 
 COMMANDS: dict[str, str] = {
     "cache train": "cache train --trace sample:gnugo --smoke --recipe parrot --out OUT",
-    "branch collect": "branch collect auction --items 30 --bids 100 --samples 30 --probability 0.3 --out OUT "
-    "--set heuristics/emphasis=off presolving/emphasis=off separating/emphasis=off",
+    "branch collect": SAMPLES,
+    "branch train gcnn": "branch train --data DATA --smoke --set width=16 --out OUT",
+    "branch train mlp": "branch train --data DATA --recipe mlp --smoke --out OUT",
+    "branch train trees": "branch train --data DATA --recipe trees --smoke --out OUT",
+    "branch kida": "branch kida knapsack:tiny --rounds 2 --full-every 1 --samples 3 --out OUT --set valid=1 "
+    "node_limit=9 epochs=1 full_epochs=2 instances=1 limit=9 epoch=8 batch=4 probability=0.5 most_samples=2 width=16",
+    "mis train": "mis train er-700-800 --smoke --out OUT",
+    "mis train comparator": "mis train er-700-800 --recipe comparator --smoke --out OUT",
 }
-"""the commands that train or collect, at their smallest; OUT stands for the folder"""
+"""the commands that train or collect, at their smallest; OUT stands for the run folder, DATA for that of `SAMPLES`"""
+
+
+def arguments_of(name: str, out: Path, data: Path | None = None) -> list[str]:
+    """The arguments of command `name` with its folders; the samples in `data`, where it reads some, are made once."""
+    text = COMMANDS[name]
+    if "DATA" in text:
+        assert data is not None, f"{name} reads samples: give a folder for them"
+        if not (data / "summary.json").exists():
+            finish(SAMPLES.replace("OUT", str(data)).split())
+    return [word.replace("OUT", str(out)).replace("DATA", str(data)) for word in text.split()]
 
 
 def _command(arguments: Sequence[str]) -> None:
@@ -56,8 +85,11 @@ def finish(arguments: Sequence[str], timeout: float = 600) -> float:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """What a run folder holds of `RESULTS`, in it and below."""
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.name in RESULTS}
+    """What a run folder holds of `RESULTS`, in it and below, and the shards that count by their manifest."""
+    paths = [path for path in folder.rglob("*") if path.name in RESULTS]
+    for manifest in folder.rglob(MANIFEST):
+        paths += [manifest.parent / each["file"] for each in read_manifest(manifest.parent) if each["samples"]]
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
     assert found, f"{folder} holds no results"
     return found
 
