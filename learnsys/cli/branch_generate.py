@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Union
-
-import tyro
-from tyro.conf import CascadeSubcommandArgs as Shared  # may stand before and after the family
+from typing import TYPE_CHECKING
 
 from learnsys.cli.console import print_json, progress_bar
+from learnsys.cli.subcommands import Shared, one_of, summary_of
 from learnsys.envs.branching.instances.family import Family
 from learnsys.envs.branching.instances.registry import FAMILIES, family_class
 from learnsys.envs.branching.instances.sets import MANIFEST, write_set
 
 
-def _choices() -> Any:
-    """All families and their presets as subcommands, each with its parameters as options."""
-    choices = []
+def _families() -> Iterator[tuple[str, Family, str]]:
+    """All families and their presets: name, the family itself, a line about it."""
     for name in FAMILIES:
         found = family_class(name)
-        summary = (found.__doc__ or "").partition("\n\n")[0]
         for preset, parameters in {"": {}, **found.PRESETS}.items():
-            title = f"{name}:{preset}" if preset else name
             changed = ", ".join(f"{key}={value}" for key, value in parameters.items()) or "the defaults"
-            command = tyro.conf.subcommand(
-                title, default=found(**parameters), description=f"{name} with {changed}" if preset else summary
-            )
-            choices.append(Annotated[found, command])
-    return Annotated[Union[tuple(choices)], tyro.conf.OmitSubcommandPrefixes]  # noqa: UP007
+            title, about = (f"{name}:{preset}", f"{name} with {changed}") if preset else (name, summary_of(found))
+            yield title, found(**parameters), about
 
 
 if TYPE_CHECKING:
     AnyFamily = Family
 else:
-    AnyFamily = _choices()
+    AnyFamily = one_of(_families())
 
 
 def generate(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import json as jsons
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Union
-
-import tyro
-from tyro.conf import CascadeSubcommandArgs as Shared  # may stand before and after the family
+from typing import TYPE_CHECKING, Any
 
 from learnsys.cli.console import print_json, progress_bar
+from learnsys.cli.subcommands import Shared, one_of, summary_of
 from learnsys.errors import InputError
 from learnsys.files import write_bytes, write_text
 from learnsys.graphs.formats import make_format
@@ -19,20 +17,10 @@ from learnsys.graphs.generators import FAMILIES, GraphFamily
 MANIFEST = "manifest.jsonl"
 
 
-def _choices() -> Any:
-    """All families as subcommands, each with its parameters as options."""
-    choices = []
-    for name, family in FAMILIES.items():
-        summary = (type(family).__doc__ or "").partition("\n\n")[0]
-        command = tyro.conf.subcommand(name, default=family, description=summary)
-        choices.append(Annotated[type(family), command])
-    return Annotated[Union[tuple(choices)], tyro.conf.OmitSubcommandPrefixes]  # noqa: UP007
-
-
 if TYPE_CHECKING:
     AnyFamily = GraphFamily
 else:
-    AnyFamily = _choices()
+    AnyFamily = one_of((name, family, summary_of(type(family))) for name, family in FAMILIES.items())
 
 
 def generate(
