@@ -7,8 +7,7 @@ mask, and a whole optimiser step is recorded once and played again for each batc
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -119,15 +118,3 @@ def make_adam(model: torch.nn.Module, learning_rate: float, **arguments: object)
     rate = torch.tensor(learning_rate, device=device) if device.type == "cuda" else learning_rate
     options: dict[str, object] = {"fused": True, "capturable": device.type == "cuda"}
     return torch.optim.Adam(model.parameters(), lr=rate, **options, **arguments)  # type: ignore[arg-type]
-
-
-@contextmanager
-def fast_products(device: torch.device) -> Iterator[None]:
-    """Matrix products on CUDA through TF32: factors of 11 bits, sums in float32."""
-    before = torch.get_float32_matmul_precision()
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learnsys.graphs import Batch
+from learnsys.graphs.lanes import aligned
 from learnsys.policies.independent_set.comparator import kernel
 from learnsys.policies.independent_set.comparator.model import ComparatorModel
 from learnsys.policies.independent_set.comparator.recursion import stack_graphs
@@ -35,7 +36,7 @@ class Arena:
     """
 
     def __init__(self) -> None:
-        self._blocks = [np.empty(2**20, np.float32)]
+        self._blocks = [aligned(1, 2**20)[0]]
         self._number = self._used = 0
 
     def reset(self) -> None:
@@ -48,7 +49,7 @@ class Arena:
         while self._used + size > self._blocks[self._number].size:
             self._number, self._used = self._number + 1, 0
             if self._number == len(self._blocks):
-                self._blocks.append(np.empty(max(size, 2 * self._blocks[-1].size), np.float32))
+                self._blocks.append(aligned(1, max(size, 2 * self._blocks[-1].size))[0])
         self._used += size
         return self._blocks[self._number][self._used - size : self._used].reshape(rows, columns)
 

@@ -27,6 +27,7 @@ _CLAMP = np.float32(5.4)
 _P0, _P1, _P2, _P3, _P4 = (np.float32(c) for c in (0.79788345, 0.10979294, 0.0118121505, 7.4612285e-4, 1.3523879e-5))
 _Q1, _Q2, _Q3, _Q4, _Q5 = (np.float32(c) for c in (0.30426267, 0.040531196, 3.04642e-3, 1.3386528e-4, 5.633299e-7))
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+_BIT, _TWO = np.uint64(1), np.uint64(2)
 _DENSITY = np.float32(0.3989422804)
 _LIMIT = np.float32(16)
 _EPS = np.float32(1e-5)
@@ -160,10 +161,15 @@ def _neighbour_sums(width: int) -> Any:
     def kernel(table, ptr, sources, rows, begin, end, out):
         for column in range(begin, end, width):
             for r in range(rows):
-                total = splat(_ZERO, width)
-                for e in range(np.uint64(ptr[r]), np.uint64(ptr[r + 1])):
-                    total = total + load(table, sources[e], column, width)
-                store(out, r, column, total)
+                first, last = np.uint64(ptr[r]), np.uint64(ptr[r + 1])
+                even, odd = splat(_ZERO, width), splat(_ZERO, width)  # two chains of additions at a time
+                if (last - first) & _BIT:
+                    even = load(table, sources[first], column, width)
+                    first += _BIT
+                for e in range(first, last, _TWO):
+                    even = even + load(table, sources[e], column, width)
+                    odd = odd + load(table, sources[e + _BIT], column, width)
+                store(out, r, column, even + odd)
 
     return kernel
 
@@ -171,10 +177,9 @@ def _neighbour_sums(width: int) -> Any:
 _sums_by_64, _sums_by_16 = _neighbour_sums(64), _neighbour_sums(16)
 
 
-@njit(["void(float32[:, ::1], int32[::1], int32[::1], int64, float32[:, ::1])"], cache=True, nogil=True)
-def sum_neighbours(table, ptr, sources, rows, out):
-    """The parts F and A of the neighbours' rows of a table (C, 3 D), summed: into the same parts of `out`, (R, 3 D)."""
-    begin, end = table.shape[1] // 3, table.shape[1]
+@njit(["void(float32[:, ::1], int32[::1], int32[::1], int64, int64, int64, float32[:, ::1])"], cache=True, nogil=True)
+def sum_neighbours(table, ptr, sources, rows, begin, end, out):
+    """Columns begin to end (their number divides by 16) of the neighbours' rows of a table, summed: into `out`'s."""
     middle = begin + (end - begin) // 64 * 64
     _sums_by_64(table, ptr, sources, rows, begin, middle, out)
     _sums_by_16(table, ptr, sources, rows, middle, end, out)
@@ -193,7 +198,7 @@ def aggregate(product, row_class, ptr, sources, graph_rows, weight, pre):
     inner = product.shape[1]
     width = inner // 3
     pooled = np.empty(width, np.float32)
-    sum_neighbours(product, ptr, sources, graph_rows[-1], pre)
+    sum_neighbours(product, ptr, sources, graph_rows[-1], width, inner, pre)
     for g in range(graph_rows.size - 1):
         pooled[:] = 0
         for r in range(graph_rows[g], graph_rows[g + 1]):
@@ -224,7 +229,7 @@ def aggregate_backward(grad, row_class, ptr, idx, graph_rows, weight, near, grad
     inner = grad.shape[1]
     width = inner // 3
     pooled = np.empty(width, np.float32)
-    sum_neighbours(grad, ptr, idx, graph_rows[-1], near)
+    sum_neighbours(grad, ptr, idx, graph_rows[-1], width, inner, near)
     for g in range(graph_rows.size - 1):
         pooled[:] = 0
         for r in range(graph_rows[g], graph_rows[g + 1]):
@@ -242,12 +247,12 @@ def aggregate_backward(grad, row_class, ptr, idx, graph_rows, weight, near, grad
     [
         "void(int32[::1], int32[::1], int32[::1], float32[::1], int64[::1], float32[:, :, ::1], float32[:, ::1],"
         "float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], int32[::1],"
-        "int32[:, ::1])"
+        "int32[:, ::1], int32[::1])"
     ],
     cache=True,
     nogil=True,
 )
-def embed(ptr, idx, graph_rows, weight, size, matrix, bias, gain, shift, x, pre, product, row_class, table):
+def embed(ptr, idx, graph_rows, weight, size, matrix, bias, gain, shift, x, pre, product, row_class, table, classed):
     """The rows' features after the last layer, in `x`.
 
     Args:
@@ -257,7 +262,7 @@ def embed(ptr, idx, graph_rows, weight, size, matrix, bias, gain, shift, x, pre,
         matrix: of the layers after the first, transposed, (K - 1, 3 D, 3 D).
         bias, gain, shift: of each layer, (K, 3 D).
         x, pre, product: room for (R, 3 D) each.
-        row_class, table: room for (R,) and (2, R).
+        row_class, table, classed: room for (R,), (2, R) and (E,).
     """
     rows = graph_rows[-1]
     classes = classify(ptr, graph_rows, row_class, table[0], table[1])
@@ -265,9 +270,9 @@ def embed(ptr, idx, graph_rows, weight, size, matrix, bias, gain, shift, x, pre,
     for c in range(classes):
         activate(pre[c], gain[0], shift[0], x[c])
     count = classes
-    sources = np.empty(ptr[rows], np.int32)
-    for e in range(sources.size):
-        sources[e] = row_class[idx[e]]
+    for e in range(np.uint64(ptr[rows])):
+        classed[e] = row_class[np.uint64(idx[e])]
+    sources = classed
     for layer in range(1, bias.shape[0]):
         np.dot(x[:count], matrix[layer - 1], product[:count])
         for c in range(count):

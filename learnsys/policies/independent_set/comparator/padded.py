@@ -18,7 +18,6 @@ from learnsys.policies.independent_set.padded import (
     PaddedGraphs,
     StepPlayer,
     changed_by,
-    fast_products,
     masked_sums,
 )
 
@@ -116,8 +115,7 @@ class PaddedFitting:
         self._pairs = self._put(np.zeros((*shape, 2), np.int64))
         self._label, self._share = self._put(np.zeros(shape, np.float32)), self._put(np.zeros(shape, np.float32))
         self._at, self._tally = self._put(np.zeros(1, np.int64)), self._put(np.zeros(3, np.float32))
-        with fast_products(self._device):
-            self._play = StepPlayer(self._step, lambda: changed_by(model, optimiser), self._device)
+        self._play = StepPlayer(self._step, lambda: changed_by(model, optimiser), self._device)
 
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
@@ -153,8 +151,7 @@ class PaddedFitting:
         self._share.copy_(torch.from_numpy(share))
         self._at.zero_()
         self._tally.zero_()
-        with fast_products(self._device):
-            for _ in range(steps):
-                self._play()
+        for _ in range(steps):
+            self._play()
         loss, right, told = self._tally.tolist()
         return Tally(loss, int(right), int(told), steps)

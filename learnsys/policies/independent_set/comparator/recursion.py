@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from learnsys.graphs.lanes import aligned
 from learnsys.policies.independent_set.comparator.kernel import embed, pool, read_out
 
 TIE = np.float32(1e-5)
@@ -230,6 +231,7 @@ def roll_out(
     stack_ptr = np.zeros(2 * (total + 2 * lanes) + 1, np.int32)
     stack_vertex = np.empty(2 * (total + 2 * lanes), np.int32)
     stack_idx = np.empty(2 * (entries + lanes) + 1, np.int32)
+    classed = np.empty_like(stack_idx)
     weight = np.empty(2 * (total + 2 * lanes), np.float32)
     graph_rows = np.zeros(2 * lanes + 1, np.int32)
     graph_size = np.empty(2 * lanes, np.int64)
@@ -304,13 +306,13 @@ def roll_out(
         if live == 0:
             return
         if x.shape[0] < row:
-            x = np.empty((row + row // 4, inner), np.float32)
-            pre, product = np.empty_like(x), np.empty_like(x)
+            x = aligned(row + row // 4, inner)
+            pre, product = aligned(x.shape[0], inner), aligned(x.shape[0], inner)
             row_class, table = np.empty(x.shape[0], np.int32), np.empty((2, x.shape[0]), np.int32)
         marks = graph_rows[: 2 * live + 1]
         embed(
             stack_ptr, stack_idx, marks, weight, graph_size, matrix, bias, gain, shift,
-            x, pre, product, row_class, table,
+            x, pre, product, row_class, table, classed,
         )  # fmt: skip
         pool(x, marks, weight, graph_size, pooled)
         live = 0

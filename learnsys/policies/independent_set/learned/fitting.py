@@ -19,7 +19,6 @@ from learnsys.policies.independent_set.padded import (
     PaddedGraphs,
     StepPlayer,
     changed_by,
-    fast_products,
     masked_sums,
 )
 

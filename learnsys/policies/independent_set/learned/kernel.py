@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numba import njit
 
-from learnsys.graphs.lanes import load, splat, store
-from learnsys.policies.independent_set.comparator.kernel import FAST, normal_cdf
+from learnsys.graphs.lanes import aligned
+from learnsys.policies.independent_set.comparator.kernel import FAST, normal_cdf, sum_neighbours
 
 _ZERO, _EPS = np.float32(0), np.float32(1e-5)
 
@@ -38,21 +38,6 @@ def normalise(x, gain, shift):
         for k in range(x.shape[1]):
             x[r, k] = (x[r, k] - mean) * scale * gain[k] + shift[k]
 
-
-def _message_sums(width):
-    @njit(["void(float32[:, ::1], int32[::1], int32[::1], float32[:, ::1])"], cache=True, nogil=True)
-    def kernel(sent, ptr, idx, out):
-        for column in range(0, sent.shape[1], width):
-            for r in range(sent.shape[0]):
-                total = splat(_ZERO, width)
-                for e in range(np.uint64(ptr[r]), np.uint64(ptr[r + 1])):
-                    total = total + load(sent, idx[e], column, width)
-                store(out, r, column, total)
-
-    return kernel
-
-
-_sums_by_64, _sums_by_16 = _message_sums(64), _message_sums(16)
 
 NETWORK = (
     "float32[:, ::1], float32[::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, :, ::1],"
@@ -85,12 +70,11 @@ def score_vertices(
         told[r, 4] = degree / rows
         told[r, 5] = math.log1p(rows) / 8
         share[r] = 1.0 / degree
-    x = np.zeros((rows, width), np.float32)
-    pre = np.empty((rows, width), np.float32)
+    x, pre = aligned(rows, width), aligned(rows, width)
+    x[:] = 0
     np.dot(told, enter, pre)
     add_gelu(pre, enter_bias, x)
-    sent, near = np.empty((rows, 2 * width), np.float32), np.empty((rows, 2 * width), np.float32)
-    joined = np.empty((rows, 3 * width), np.float32)
+    sent, near, joined = aligned(rows, 2 * width), aligned(rows, 2 * width), aligned(rows, 3 * width)
     average, offset = np.empty(width, np.float32), np.empty(width, np.float32)
     for layer in range(send.shape[0]):
         average[:] = 0
@@ -105,10 +89,7 @@ def score_vertices(
         for r in range(rows):
             for k in range(width, 2 * width):
                 sent[r, k] *= share[r]
-        if 2 * width % 64 == 0:
-            _sums_by_64(sent, ptr, idx, near)
-        else:
-            _sums_by_16(sent, ptr, idx, near)
+        sum_neighbours(sent, ptr, idx, rows, 0, 2 * width, near)
         for r in range(rows):
             for k in range(width):
                 joined[r, k] = x[r, k]
