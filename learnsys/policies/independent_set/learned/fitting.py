@@ -98,8 +98,7 @@ class PaddedScoring:
         shape = (max(steps, WARM_UP), config.batch)
         self._order, self._share = self._put(np.zeros(shape, np.int64)), self._put(np.zeros(shape, np.float32))
         self._at, self._total = self._put(np.zeros(1, np.int64)), self._put(np.zeros((), np.float32))
-        with fast_products(self._device):
-            self._play = StepPlayer(self._step, lambda: changed_by(model, optimiser), self._device)
+        self._play = StepPlayer(self._step, lambda: changed_by(model, optimiser), self._device)
 
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
@@ -130,14 +129,13 @@ class PaddedScoring:
         self._share.copy_(torch.from_numpy(share))
         self._at.zero_()
         self._total.zero_()
-        with fast_products(self._device):
-            for rate in rates:
-                for group in self._optimiser.param_groups:
-                    if isinstance(group["lr"], Tensor):
-                        group["lr"].fill_(rate)
-                    else:
-                        group["lr"] = rate
-                self._play()
+        for rate in rates:
+            for group in self._optimiser.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
+            self._play()
         return self._total.item()
 
 
