@@ -25,6 +25,11 @@ TRAINERS = {
         ["branch", "train", "--data", "{samples}", "--recipe", "gcnn_kida_anonymous"],
         "epoch=64 epochs=1 dropout=0",  # devices draw different units to drop
     ),
+    "comparator": (
+        ["mis", "train", "{graphs}", "--recipe", "comparator"],
+        "loop.rounds=1 roots=2 roll_outs=1 kept=4 sample=32 epochs=2",
+    ),
+    "learnsys_mis": (["mis", "train", "{graphs}"], "loop.rounds=1 states=40 epochs=2"),
     "mlp": (["branch", "train", "--data", "{samples}", "--recipe", "mlp"], "epochs=2"),
 }
 
@@ -42,7 +47,9 @@ def places(tmp_path_factory):
     assert main(["branch", "collect", "setcover:tiny", *(each.format(samples=folder) for each in SAMPLES)]) == 0
     trace = folder / "loop.parquet"
     write_trace(trace, synthesize("cyclic-scan", 12_000, lines=96))
-    return {"samples": folder, "trace": trace}
+    wanted = ["--nodes", "20", "30", "--count", "4", "--out", str(folder / "graphs")]
+    assert main(["mis", "generate", "er", *wanted]) == 0
+    return {"samples": folder, "trace": trace, "graphs": folder / "graphs"}
 
 
 @needs_cuda
