@@ -54,14 +54,14 @@ def ablate(
     from learnsys.cli.console import print_json, print_table, progress_report
     from learnsys.envs.cache.geometry import CacheGeometry, parse_bytes
     from learnsys.files import write_json
+    from learnsys.lookup import look_up
     from learnsys.policies.cache.parrot.config import RECIPES, ablated
     from learnsys.policies.cache.parrot.training import train_parrot
     from learnsys.settings import override
     from learnsys.traces import read_trace
 
     names = split(variants)
-    if recipe not in RECIPES:
-        raise InputError(f"no recipe is called {recipe!r}", remedy=f"choose from {', '.join(RECIPES)}")
+    full = look_up(RECIPES, recipe, "recipe")()
     if not names or any(name not in VARIANTS for name in names):
         raise InputError(f"{variants!r} are not all variants", remedy=f"choose from {', '.join(VARIANTS)}")
     if seeds < 1 or not traces:
@@ -69,7 +69,7 @@ def ablate(
     if len({Path(trace).stem for trace in traces}) < len(traces):
         raise InputError("two traces have the same name", remedy="rename one of the files")
     geometry = CacheGeometry(parse_bytes(capacity), ways)
-    configs = {name: override(ablated(RECIPES[recipe](), **VARIANTS[name]), set) for name in names}
+    configs = {name: override(ablated(full, **VARIANTS[name]), set) for name in names}
     found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in names}
     for trace in traces:
         read = read_trace(trace)

@@ -71,16 +71,15 @@ def train(
     """
     from learnsys.cli.console import print_json, print_table, progress_report
     from learnsys.envs.cache.geometry import CacheGeometry, parse_bytes
+    from learnsys.lookup import look_up
     from learnsys.policies.cache.parrot.config import RECIPES, ablated
     from learnsys.policies.cache.parrot.training import train_parrot
     from learnsys.settings import override
     from learnsys.traces import read_trace
 
-    recipes = {**RECIPES, BEST: RECIPES["parrot"]}
-    if recipe not in recipes:
-        raise InputError(f"no recipe is called {recipe!r}", remedy=f"choose from {', '.join(recipes)}")
+    config = look_up({**RECIPES, BEST: RECIPES["parrot"]}, recipe, "recipe")()
     parts: dict[str, Any] = {"embedder": embedder, "history": history, "dagger": dagger}
-    config = ablated(recipes[recipe](), **parts, ranking_loss=ranking_loss, reuse_loss=reuse_loss)
+    config = ablated(config, **parts, ranking_loss=ranking_loss, reuse_loss=reuse_loss)
     config = override(config, set)
     if smoke:
         config = override(config, ("collect=20000", "training.steps=5", "loop.rounds=2", "batch=4"))

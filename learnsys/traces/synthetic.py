@@ -10,6 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from learnsys.errors import InputError
+from learnsys.lookup import look_up
 from learnsys.traces.trace import Trace
 
 _LINE = 64
@@ -113,9 +114,7 @@ def kind_parameters(kind: str) -> dict[str, int | float]:
     Raises:
         InputError: no kind is called that.
     """
-    if kind not in KINDS:
-        raise InputError(f"no synthetic trace is called {kind!r}", remedy=f"choose from {', '.join(KINDS)}")
-    parameters = inspect.signature(KINDS[kind]).parameters.values()
+    parameters = inspect.signature(look_up(KINDS, kind, "synthetic trace")).parameters.values()
     return {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
 
 

@@ -17,6 +17,7 @@ from learnsys.envs.cache.accesses import NEVER, Accesses
 from learnsys.envs.cache.bounds import belady_hits, lru_hits
 from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.errors import InputError
+from learnsys.lookup import look_up
 from learnsys.traces.trace import Trace
 
 TraceSource = str | os.PathLike[str] | Trace | Mapping[str, Any]
@@ -215,9 +216,7 @@ def choose_part(part: str | Sequence[float]) -> tuple[float, float]:
         InputError: neither, or not in order.
     """
     if isinstance(part, str):
-        if part not in PARTS:
-            raise InputError(f"no part of a trace is called {part!r}", remedy=f"choose from {', '.join(PARTS)}")
-        return PARTS[part]
+        return look_up(PARTS, part, "part of a trace")
     low, high = (float(each) for each in part) if len(part) == 2 else (1.0, 0.0)
     if not 0.0 <= low < high <= 1.0:
         raise InputError(f"{part!r} is no part of a trace", remedy="give two fractions such as (0.8, 1.0)")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnsys.envs.cache.decisions import Outcome
-from learnsys.errors import InputError
+from learnsys.lookup import look_up
 
 RewardFunction = Callable[[Outcome], NDArray[np.float64]]
 """From what followed an action, for all lanes at once, to one number for each lane, shape (lanes,)."""
@@ -38,10 +38,4 @@ def make_reward(reward: str | RewardFunction) -> RewardFunction:
     Raises:
         InputError: there is no such name.
     """
-    if callable(reward):
-        return reward
-    if reward not in REWARDS:
-        raise InputError(
-            f"no reward is called {reward!r}", remedy=f"choose from {', '.join(REWARDS)}, or give a function"
-        )
-    return REWARDS[reward]
+    return reward if callable(reward) else look_up(REWARDS, reward, "reward", also=", or give a function")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from learnsys.envs.independent_set.state import State
-from learnsys.errors import InputError
+from learnsys.lookup import look_up
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,4 @@ def make_reward(reward: str | RewardFunction) -> RewardFunction:
     Raises:
         InputError: there is no such name.
     """
-    if callable(reward):
-        return reward
-    if reward not in REWARDS:
-        raise InputError(
-            f"no reward is called {reward!r}", remedy=f"choose from {', '.join(REWARDS)}, or give a function"
-        )
-    return REWARDS[reward]
+    return reward if callable(reward) else look_up(REWARDS, reward, "reward", also=", or give a function")

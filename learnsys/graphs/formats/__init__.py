@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import PurePath
 
 from learnsys.errors import InputError
 from learnsys.graphs.formats.base import GraphFormat
+from learnsys.lookup import imported, look_up
 
 FORMATS: dict[str, str] = {
     "matrix-market": "learnsys.graphs.formats.matrix_market:MatrixMarket",
@@ -30,10 +30,7 @@ def make_format(name: str) -> GraphFormat:
     Raises:
         InputError: there is none.
     """
-    if name not in FORMATS:
-        raise InputError(f"no graph format is called {name!r}", remedy=f"choose from {', '.join(FORMATS)}")
-    module, attribute = FORMATS[name].split(":")
-    return getattr(import_module(module), attribute)(name)
+    return imported(look_up(FORMATS, name, "graph format"))(name)
 
 
 def detect(path: PurePath, data: bytes) -> GraphFormat:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from learnsys.errors import InputError
+from learnsys.lookup import imported, look_up
 
 SET_POLICIES: dict[str, tuple[str, dict[str, Any]]] = {
     "lru": ("learnsys.policies.cache.lru:LRU", {}),
@@ -85,11 +84,8 @@ def make_object_policy(name: str, **arguments: Any) -> Any:
 
 
 def _make(policies: dict[str, tuple[str, dict[str, Any]]], name: str, arguments: dict[str, Any]) -> Any:
-    if name not in policies:
-        raise InputError(f"no cache policy is called {name!r}", remedy=f"choose from {', '.join(policies)}")
-    entry, defaults = policies[name]
-    module, attribute = entry.split(":")
-    return getattr(import_module(module), attribute)(**{**defaults, **arguments})
+    entry, defaults = look_up(policies, name, "cache policy")
+    return imported(entry)(**{**defaults, **arguments})
 
 
 def load_learned_policy(name: str, folder: str) -> Any:
@@ -100,12 +96,7 @@ def load_learned_policy(name: str, folder: str) -> Any:
     """
     if name.startswith(GUARD):
         return guarded(load_learned_policy(name.removeprefix(GUARD), folder))
-    if name not in LEARNED_POLICIES:
-        raise InputError(
-            f"no learned cache policy is called {name!r}", remedy=f"choose from {', '.join(LEARNED_POLICIES)}"
-        )
-    module, attribute = LEARNED_POLICIES[name].split(":")
-    return getattr(import_module(module), attribute).load(folder)
+    return imported(look_up(LEARNED_POLICIES, name, "learned cache policy")).load(folder)
 
 
 def guarded(policy: Any, *others: Any) -> Any:
@@ -114,4 +105,4 @@ def guarded(policy: Any, *others: Any) -> Any:
     Raises:
         InputError: it does not tell which lines it evicts.
     """
-    return import_module("learnsys.policies.cache.guard").guard(policy, others=others)
+    return imported("learnsys.policies.cache.guard:guard")(policy, others=others)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import PurePath
 
 from learnsys.errors import InputError
+from learnsys.lookup import imported, look_up
 from learnsys.traces.formats.base import Format
 from learnsys.traces.streams import COMPRESSIONS
 
@@ -34,10 +34,7 @@ def make_format(name: str) -> Format:
     Raises:
         InputError: there is none.
     """
-    if name not in FORMATS:
-        raise InputError(f"no trace format is called {name!r}", remedy=f"choose from {', '.join(FORMATS)}")
-    module, attribute = FORMATS[name].split(":")
-    return getattr(import_module(module), attribute)(name)
+    return imported(look_up(FORMATS, name, "trace format"))(name)
 
 
 def formats_by_name(path: PurePath) -> tuple[list[Format], list[Format]]:

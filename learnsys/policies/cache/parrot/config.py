@@ -170,7 +170,7 @@ def parrot_brief() -> ParrotConfig:
             decisions_only=True,
             final_learning_rate=1e-4,
             collect=400_000,
-            steps=150,
+            steps=120,
             unknown=0.3,
         ),
         LoopConfig(rounds=3),
