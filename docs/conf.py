@@ -135,7 +135,8 @@ REFERENCE: dict[str, list[str]] = {
         "learnsys.traces.hierarchy",
     ],
     "core": [
-        f"learnsys.{name}" for name in ("errors", "files", "runs", "settings", "parallel", "statistics", "imitation")
+        f"learnsys.{name}"
+        for name in ("errors", "lookup", "files", "runs", "settings", "parallel", "statistics", "imitation")
     ],
 }
 
