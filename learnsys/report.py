@@ -37,10 +37,11 @@ th { color: var(--soft); font-weight: 600; font-size: .85rem; vertical-align: bo
 th:first-child, td:first-child { text-align: left; }
 tr.best td { background: var(--band); font-weight: 600; }
 figure { margin: 1rem 0; }
-figure svg { width: 100%; height: auto; max-width: 52rem; }
+figure svg { width: 100%; height: auto; max-width: 44rem; }
 figcaption { color: var(--soft); font-size: .9rem; max-width: 46rem; }
 pre { background: var(--band); padding: .7rem .9rem; white-space: pre-wrap; overflow-wrap: anywhere;
       border-radius: 4px; font-size: .85rem; }
+pre span { display: block; padding-left: 2em; text-indent: -2em; }
 details { margin: .8rem 0; }
 summary { cursor: pointer; color: var(--accent); }
 a { color: var(--accent); }
@@ -131,7 +132,8 @@ class Page:
         self._body.append(f"<p>{html.escape(text)}</p>")
 
     def code(self, text: str) -> None:
-        self._body.append(f"<pre>{html.escape(text)}</pre>")
+        lines = [f"<span>{html.escape(line)}</span>" for line in text.splitlines()]
+        self._body.append(f"<pre>{''.join(lines)}</pre>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], best: int | None = None) -> None:
         """A table; row number `best` is set off."""
@@ -150,7 +152,7 @@ class Page:
         """Yield matplotlib axes to draw on; what was drawn is inlined as SVG under `caption`."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(8, height), layout="constrained")
+        figure = Figure(figsize=(6.4, height), layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_prop_cycle(color=PALETTE)

@@ -134,7 +134,7 @@ def test_verdicts_say_who_won_whoever_it_was():
         }
 
     pscost = row("pscost", 2.0, 1.0, 1.0, 1.0)
-    assert "gcnn is the fastest with 1.00 CPU s, 0.50 of pscost's time" in branching_verdict(
+    assert "fastest with 1.00 CPU s, 0.50 times that of pscost, the better of SCIP's rules" in branching_verdict(
         [pscost, row("gcnn", 1.0, 0.5, 0.4, 0.6)]
     )
     assert "may be chance" in branching_verdict([pscost, row("gcnn", 1.9, 0.95, 0.8, 1.1)])

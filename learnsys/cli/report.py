@@ -89,7 +89,8 @@ def find(run: Record) -> Finding:
         if run.summary is None:
             page.text("This run has not finished: run its command again to go on from the last checkpoint.")
         else:
-            page.table(["figure", "value"], list(scalars(run.summary).items()))
+            figures = {name.replace(".", ", ").replace("_", " "): value for name, value in scalars(run.summary).items()}
+            page.table(["figure", "value"], list(figures.items()))
         _draw_curves(page, run.metrics)
 
     return Finding(run.name, "", draw)
@@ -112,5 +113,6 @@ def _draw_curves(page: Page, metrics: list[dict[str, Any]]) -> None:
             with page.figure(f"{caption} by {axis}.", height=2.8) as axes:
                 for name, points in series.items():
                     axes.plot(*zip(*points, strict=True), label=name.replace("_", " "))
+                axes.xaxis.get_major_locator().set_params(integer=True)
                 axes.set_xlabel(axis)
                 axes.legend(frameon=False)

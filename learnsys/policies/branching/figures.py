@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learnsys.files import atomic_path
-from learnsys.policies.branching.comparison import FAIRNESS, bound_course, performance_profile, summarise
+from learnsys.policies.branching.comparison import FAIRNESS, REFERENCES, bound_course, performance_profile, summarise
 from learnsys.report import PALETTE, Finding, Page
 from learnsys.runs import Record
 
@@ -52,7 +52,7 @@ def _verdict(summaries: Sequence[Row]) -> str:
     best = min(summaries, key=lambda each: each["seconds"])
     sentence = f"{best['policy']} is the fastest with {best['seconds']:.2f} CPU s"
     if best["policy"] != best["reference"]:
-        return f"{sentence}, {_times(best)}, the better one of SCIP's own rules here."
+        return f"{sentence}, {_times(best)}."
     others = [each for each in summaries if each is not best]
     if others:
         nearest = min(others, key=lambda each: each["seconds"])
@@ -62,9 +62,10 @@ def _verdict(summaries: Sequence[Row]) -> str:
 
 def _times(each: Row) -> str:
     """Its time in terms of the reference's."""
-    low, high = each["ratio_low"], each["ratio_high"]
+    low, high, reference = each["ratio_low"], each["ratio_high"], each["reference"]
+    whose = f"{reference}, the better of SCIP's rules" if reference in REFERENCES else reference
     chance = ", so it may be chance" if low <= 1 <= high else ""
-    return f"{each['ratio']:.2f} of {each['reference']}'s time (95 % interval {low:.2f} to {high:.2f}{chance})"
+    return f"{each['ratio']:.2f} times that of {whose} (95 % interval {low:.2f} to {high:.2f}{chance})"
 
 
 def comparison_table(summaries: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
@@ -88,6 +89,7 @@ def comparison_table(summaries: Sequence[Row]) -> tuple[list[str], list[list[Any
         lines[f"  gain over {first['reference']}"] = lambda each: f"{each['score_gain']:+.1f}"
         lines["  95 % interval "] = lambda each: f"{each['score_gain_low']:+.1f} {each['score_gain_high']:+.1f}"
     rows = [[name.rstrip(), *(line(each) for each in summaries)] for name, line in lines.items()]
+    rows = [row for row in rows if any(cell != "-" for cell in row[1:])]  # one seed has no deviation
     return ["", *(each["policy"] for each in summaries)], rows
 
 
@@ -113,6 +115,11 @@ def draw_profile(axes: Axes, rows: Sequence[Row]) -> None:
     axes.legend(frameon=False)
 
 
+def _leading(value: float) -> str:
+    """The first digit of a number."""
+    return f"{value:e}"[0]
+
+
 def draw_course(axes: Axes, rows: Sequence[Row]) -> None:
     """The gap closed over time."""
     seconds, closed = bound_course(rows)
@@ -120,6 +127,10 @@ def draw_course(axes: Axes, rows: Sequence[Row]) -> None:
         if label in closed:
             axes.plot(seconds, closed[label], label=label)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(
+        lambda x, _: f"{x:g}" if seconds[-1] < 30 * seconds[0] and _leading(x) in "235" else ""
+    )
     axes.set_ylim(0.0, 1.02)
     axes.set_xlabel("CPU seconds")
     axes.set_ylabel("part of the gap closed")
