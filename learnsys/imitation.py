@@ -12,7 +12,9 @@ no-regret online learning", AISTATS 2011, algorithm 3.1) with its parts left ope
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,11 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnsys.errors import InputError
-from learnsys.files import atomic_path
+from learnsys.files import write_bytes
 from learnsys.runs import Run
 
 Arrays = dict[str, NDArray[Any]]
 """Named arrays: weights, optimiser moments, or the data of one round. They are all that is ever written to disk."""
+
+VERSION = 1
+"""of the files of arrays that are written; raised when older ones can no longer be read"""
 
 Report = Callable[[str, int, int], None]
 """Told of progress: what is being done, how much of it, out of how much."""
@@ -260,33 +265,67 @@ def load_checkpoint(folder: Path, task: Task) -> Progress:
     try:
         record = json.loads(about["progress"])
         progress = Progress(weights=[groups[f"best{i}"] for i in range(len(record["best"]))], **record)
+        if not all(math.isfinite(count) and count >= 0 for count in (progress.rounds, progress.stale)):
+            raise ValueError("negative counts")
+        if not all({"round", "reward"} <= set(each) for each in progress.best):
+            raise KeyError("reward")
         task.load_weights(groups["weights"])
         task.load_state(groups.get("state", {}))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"is no checkpoint ({error})", file=path, remedy="delete it to start the run anew") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"is no checkpoint of this run ({reason})", file=path, remedy="delete it to start the run anew"
+        ) from None
     return progress
 
 
 def save_arrays(path: Path, arrays: Arrays, about: dict[str, str] | None = None) -> None:
-    """Write named arrays, and text about them, as one safetensors file, atomically."""
-    from safetensors.numpy import save_file
+    """Write named arrays, and text about them, as one safetensors file, atomically; equal content gives equal bytes.
 
-    with atomic_path(path) as temporary:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, about)
+    Raises:
+        OSError: it cannot be written; what was there before still is.
+    """
+    from safetensors.numpy import save
+
+    content = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    header = {**(about or {}), "version": VERSION, "digest": _digest(content)}
+    write_bytes(path, save(content, {"about": json.dumps(header, sort_keys=True)}))  # safetensors orders keys at random
 
 
 def load_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
     """The named arrays of a safetensors file, and the text about them.
 
     Raises:
-        InputError: missing or damaged.
+        InputError: missing, damaged, or written by another version of learnsys.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
+            arrays, about = {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
+        if "about" in about:
+            about = dict(json.loads(about["about"]))
+            version, digest = about.pop("version"), about.pop("digest")
+            if version != VERSION:
+                raise InputError(
+                    f"is of version {version}, which this learnsys does not read",
+                    file=path,
+                    remedy="use the learnsys that wrote it (see env.json beside it), or delete it and run again",
+                )
+            if digest != _digest(arrays):
+                raise ValueError("its arrays are not those that were written")
     except FileNotFoundError:
         raise InputError("no such file", file=path) from None
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(f"is no safetensors file ({error})", file=path, remedy="delete it and run again") from None
+    return arrays, about
+
+
+def _digest(arrays: Arrays) -> str:
+    """Tells damaged arrays, which safetensors has no checksum for."""
+    found = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = arrays[name]
+        found.update(f"{name} {array.dtype.str} {array.shape} ".encode(errors="surrogatepass"))
+        found.update(memoryview(array.reshape(-1).view(np.uint8)))
+    return found.hexdigest()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from learnsys.errors import InputError
-from learnsys.files import write_json, write_text
+from learnsys.files import append_line, write_json, write_text
 
 _PACKAGES = ("learnsys", "torch", "numpy", "numba", "gymnasium", "pyscipopt", "networkx", "stable-baselines3")
 
@@ -59,8 +59,7 @@ class Run:
 
     def log(self, **values: Any) -> None:
         """Append one line to `metrics.jsonl`."""
-        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(values, sort_keys=True, default=float) + "\n")
+        append_line(self.folder / "metrics.jsonl", values)
 
     def rewind(self, key: str, value: float) -> None:
         """Drop the metric lines with `key` above `value` (and half-written ones): what a resumed run does again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -83,11 +84,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "out of memory"
         name = getattr(error, "filename", None)
-        print(f"learnsys: {f'{name}: ' if name else ''}{reason}", file=sys.stderr)
+        print(f"learnsys: {f'{name}: ' if name else ''}{reason}{_remedy(error)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("learnsys: interrupted", file=sys.stderr)
         return 130
     return 2
+
+
+def _remedy(error: BaseException) -> str:
+    """What to do about an error of the operating system."""
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "; make room there and give the same command again"
+    if number in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "; see to its permissions or name another place"
+    return "; use a smaller case or a larger machine" if isinstance(error, MemoryError) else ""
 
 
 def _dispatch(arguments: list[str]) -> int:

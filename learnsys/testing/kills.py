@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -58,11 +59,16 @@ def _command(arguments: Sequence[str]) -> None:
     raise SystemExit(main(arguments))
 
 
+def context() -> ForkServerContext:
+    """Where processes come from that have imported everything."""
+    found = get_context("forkserver")
+    found.set_forkserver_preload(list(PRELOAD))
+    return found
+
+
 def start(arguments: Sequence[str]) -> BaseProcess:
     """A process that runs `learnsys ARGUMENTS`."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOAD))
-    process = context.Process(target=_command, args=(list(arguments),))
+    process = context().Process(target=_command, args=(list(arguments),))
     process.start()
     return process
 

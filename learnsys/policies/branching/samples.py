@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from learnsys.envs.branching.observations.base import BipartiteObservation
 from learnsys.errors import InputError
-from learnsys.files import atomic_path
+from learnsys.files import append_line, atomic_path
 
 MANIFEST = "manifest.jsonl"
 _OPEN = 128
@@ -135,8 +135,7 @@ def _column(sample: Sample, field: pa.Field) -> pa.Array:
 
 def append_manifest(folder: str | os.PathLike[str], entry: dict[str, Any]) -> None:
     """Add an instance's line to a folder's manifest."""
-    with open(Path(folder) / MANIFEST, "a", encoding="utf-8") as file:
-        file.write(json.dumps(entry, sort_keys=True) + "\n")
+    append_line(Path(folder) / MANIFEST, entry)
 
 
 def read_manifest(folder: str | os.PathLike[str], *, repair: bool = False) -> list[dict[str, Any]]:
