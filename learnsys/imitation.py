@@ -327,5 +327,5 @@ def _digest(arrays: Arrays) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         found.update(f"{name} {array.dtype.str} {array.shape} ".encode(errors="surrogatepass"))
-        found.update(memoryview(array.reshape(-1).view(np.uint8)))
+        found.update(array.reshape(-1).view(np.uint8).data)
     return found.hexdigest()
