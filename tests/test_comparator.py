@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from learnsys.errors import InputError
 from learnsys.graphs import Graph, batch_graphs
-from learnsys.policies.independent_set.comparator import kernel
+from learnsys.policies.independent_set.comparator.activation_kernel import activate
 from learnsys.policies.independent_set.comparator.config import RECIPES, ModelConfig, TrainingConfig
 from learnsys.policies.independent_set.comparator.fitting import KernelFitting, comparison_loss
 from learnsys.policies.independent_set.comparator.gradient import Arena, logits, make_stack
@@ -78,8 +78,11 @@ def test_kernels_reproduce_the_published_one(golden, model):
 def test_activation_by_hand():
     pre = np.array([-20, -1, 0, 1, 20, 3, -3, 0.5], np.float32)
     gain, shift = np.linspace(0.5, 2, 8, dtype=np.float32), np.linspace(-1, 1, 8, dtype=np.float32)
-    out = np.empty_like(pre)
-    kernel.activate(pre, gain, shift, out)
+    rows = np.stack([np.zeros(8, np.float32), pre, pre])
+    out = np.full_like(rows, 7)
+    activate(rows, 2, gain, shift, out)
+    assert (out[2] == 7).all()  # only the first rows
+    out = out[1]
     phi = 0.5 * (1 + np.array([-1, -0.6826895, 0, 0.6826895, 1, 0.9973002, -0.9973002, 0.3829249]))
     value = pre * phi
     expected = (value - value.mean()) / np.sqrt(value.var() + 1e-5) * gain + shift

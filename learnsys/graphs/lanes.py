@@ -118,6 +118,19 @@ def _times(typing_context, left, right):
     return left(left, right), generate
 
 
+def _total(typing_context, value):
+    """The sum of all lanes, in any order."""
+
+    def generate(context, builder, signature, arguments):
+        vector = _vector(value.width)
+        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType(), vector])
+        name = f"llvm.vector.reduce.fadd.v{value.width}f32"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, [ir.FloatType()(0.0), arguments[0]], fastmath=("reassoc", "nsz"))
+
+    return types.float32(value), generate
+
+
 def _where_positive(typing_context, value, chosen):
     """`chosen` in the lanes where value > 0, else 0: the gradient through `positive`."""
 
@@ -143,6 +156,7 @@ load: Any = intrinsic(prefer_literal=True)(_load)
 store: Any = intrinsic(_store)
 splat: Any = intrinsic(prefer_literal=True)(_splat)
 splat_at: Any = intrinsic(prefer_literal=True)(_splat_at)
+total: Any = intrinsic(_total)
 positive: Any = intrinsic(_positive)
 where_positive: Any = intrinsic(_where_positive)
 plus: Any = intrinsic(_plus)

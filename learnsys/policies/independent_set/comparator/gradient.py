@@ -14,6 +14,7 @@ from torch import Tensor
 from learnsys.graphs import Batch
 from learnsys.graphs.lanes import aligned
 from learnsys.policies.independent_set.comparator import kernel
+from learnsys.policies.independent_set.comparator.activation_kernel import activate_backward, activate_keeping
 from learnsys.policies.independent_set.comparator.model import ComparatorModel
 from learnsys.policies.independent_set.comparator.recursion import stack_graphs
 from learnsys.policies.independent_set.comparator.weights import layer_parameters
@@ -45,13 +46,14 @@ class Arena:
 
     def take(self, rows: int, columns: int) -> NDArray[np.float32]:
         """An array of any content."""
-        size = rows * columns
+        size = -(-rows * columns // 16) * 16  # whole cache lines
         while self._used + size > self._blocks[self._number].size:
             self._number, self._used = self._number + 1, 0
             if self._number == len(self._blocks):
                 self._blocks.append(aligned(1, max(size, 2 * self._blocks[-1].size))[0])
         self._used += size
-        return self._blocks[self._number][self._used - size : self._used].reshape(rows, columns)
+        start = self._used - size
+        return self._blocks[self._number][start : start + rows * columns].reshape(rows, columns)
 
 
 def logits(model: ComparatorModel, stacks: Sequence[Stack], arena: Arena) -> Tensor:
@@ -94,9 +96,10 @@ class _EmbedAndPool(torch.autograd.Function):
         return (None, None, *(torch.from_numpy(each) for each in results))
 
 
-Saved = tuple[list[NDArray[np.float32]], list[NDArray[np.float32]], list[NDArray[np.int32]], NDArray[np.int32]]
-"""Of each layer its input (of the first: none), its sums before GELU and the rows of its input that stand for the
-stack's; the degrees of the classes and their graphs, (2, C)."""
+Floats = NDArray[np.float32]
+Saved = tuple[list[Floats], list[tuple[Floats, Floats, Floats]], list[NDArray[np.int32]], NDArray[np.int32]]
+"""Of each layer its input (of the first: none), what `activate_keeping` kept of its rows, and which rows of its input
+stand for the stack's; the degrees of the classes and their graphs, (2, C)."""
 
 
 def embed_keeping(
@@ -109,9 +112,15 @@ def embed_keeping(
     classes = kernel.classify(ptr, graph_rows, row_class, table[0], table[1])
     pre = arena.take(classes, inner)
     kernel.first_layer(table[0], table[1], classes, size, bias[0], pre)
-    inputs, sums, members = [pre[:0]], [pre], [row_class]
-    x = arena.take(classes, inner)
-    activate_rows(pre, gain[0], shift[0], x)
+    inputs, kept, members = [pre[:0]], [], [row_class]
+
+    def activate(layer: int) -> Floats:
+        slope, out, scale = arena.take(*pre.shape), arena.take(*pre.shape), arena.take(1, len(pre))[0]
+        activate_keeping(pre, gain[layer], shift[layer], slope, scale, out)
+        kept.append((pre, slope, scale))
+        return out
+
+    x = activate(0)
     for layer in range(1, bias.shape[0]):
         inputs.append(x)
         members.append(row_class if layer == 1 else np.arange(rows, dtype=np.int32))
@@ -119,10 +128,8 @@ def embed_keeping(
         product += bias[layer]
         pre = arena.take(rows, inner)
         kernel.aggregate(product, members[-1], ptr, row_class[idx] if layer == 1 else idx, graph_rows, weight, pre)
-        sums.append(pre)
-        x = arena.take(rows, inner)
-        activate_rows(pre, gain[layer], shift[layer], x)
-    return x, (inputs, sums, members, table[:, :classes])
+        x = activate(layer)
+    return x, (inputs, kept, members, table[:, :classes])
 
 
 def embed_backward(
@@ -130,10 +137,10 @@ def embed_backward(
 ) -> tuple[NDArray[np.float32], ...]:
     """The gradients of matrix, bias, gain and shift from those of the last layer's rows (R, 3 D), which are used up."""
     ptr, idx, graph_rows, weight, size = stack
-    inputs, sums, members, table = saved
+    inputs, kept, members, table = saved
     results = tuple(np.zeros_like(each) for each in (matrix, bias, gain, shift))
     for layer in range(bias.shape[0] - 1, -1, -1):
-        activate_rows_backward(sums[layer], gain[layer], grad, results[2][layer], results[3][layer])
+        activate_backward(*kept[layer], gain[layer], grad, results[2][layer], results[3][layer])
         if layer == 0:
             break
         count = inputs[layer].shape[0]
@@ -148,25 +155,6 @@ def embed_backward(
     scale = np.stack([np.ones(table.shape[1]), table[0] + 1.0, size[table[1]] - table[0]], 1).astype(np.float32)
     results[1][0] = (grad * np.repeat(scale, width, 1)).sum(0)
     return results
-
-
-@njit(["void(float32[:, ::1], float32[::1], float32[::1], float32[:, ::1])"], cache=True, nogil=True)
-def activate_rows(pre, gain, shift, out):
-    """out = LayerNorm(GELU(pre)) of each row."""
-    for r in range(pre.shape[0]):
-        kernel.activate(pre[r], gain, shift, out[r])
-
-
-@njit(
-    ["void(float32[:, ::1], float32[::1], float32[:, ::1], float32[::1], float32[::1])"],
-    cache=True,
-    nogil=True,
-)
-def activate_rows_backward(pre, gain, grad, grad_gain, grad_shift):
-    """`activate_backward` of each row."""
-    room = np.empty((2, pre.shape[1]), np.float32)
-    for r in range(pre.shape[0]):
-        kernel.activate_backward(pre[r], gain, grad[r], grad_gain, grad_shift, room)
 
 
 @njit(

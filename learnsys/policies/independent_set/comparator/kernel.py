@@ -19,99 +19,11 @@ import numpy as np
 from numba import njit
 
 from learnsys.graphs.lanes import load, splat, store
+from learnsys.policies.independent_set.comparator.activation_kernel import FAST, activate
 
-FAST: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz", "nnan"}, "error_model": "numpy"}
-"""Without Python's error model no division has a branch, and loops become vector instructions."""
-_CLAMP = np.float32(5.4)
-# erf(x / sqrt 2) = x P(x^2) / Q(x^2) within 5e-7 for |x| <= 5.4, in float32; fitted by reweighted least squares
-_P0, _P1, _P2, _P3, _P4 = (np.float32(c) for c in (0.79788345, 0.10979294, 0.0118121505, 7.4612285e-4, 1.3523879e-5))
-_Q1, _Q2, _Q3, _Q4, _Q5 = (np.float32(c) for c in (0.30426267, 0.040531196, 3.04642e-3, 1.3386528e-4, 5.633299e-7))
-_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _BIT, _TWO = np.uint64(1), np.uint64(2)
-_DENSITY = np.float32(0.3989422804)
-_LIMIT = np.float32(16)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 _EPS = np.float32(1e-5)
-
-
-@njit(["float32(float32)"], cache=True, inline="always", **FAST)
-def normal_cdf(x):
-    y = x if x < _CLAMP else _CLAMP
-    y = y if y > -_CLAMP else -_CLAMP
-    u = y * y
-    p = (((_P4 * u + _P3) * u + _P2) * u + _P1) * u + _P0
-    q = ((((_Q5 * u + _Q4) * u + _Q3) * u + _Q2) * u + _Q1) * u + _ONE
-    return _HALF + _HALF * y * p / q
-
-
-@njit(["float32(float32)"], cache=True, inline="always", **FAST)
-def _normal_density(x):
-    y = x * x * _HALF
-    y = (y if y < _LIMIT else _LIMIT) * np.float32(1 / 32)
-    e = _ONE - y * (_ONE - y * (_HALF - y * (np.float32(1 / 6) - y * (np.float32(1 / 24) - y * np.float32(1 / 120)))))
-    e *= e
-    e *= e
-    e *= e
-    e *= e
-    return e * e * _DENSITY
-
-
-@njit(["void(float32[::1], float32[::1], float32[::1], float32[::1])"], cache=True, **FAST)
-def activate(pre, gain, shift, out):
-    """out = LayerNorm(GELU(pre)) of one row."""
-    size = pre.size
-    count = np.float32(size)
-    for k in range(size):
-        out[k] = pre[k] * normal_cdf(pre[k])
-    total = np.float32(0)
-    for k in range(size):
-        total += out[k]
-    mean = total / count
-    squares = np.float32(0)
-    for k in range(size):
-        squares += (out[k] - mean) * (out[k] - mean)
-    scale = _ONE / np.sqrt(squares / count + _EPS)
-    for k in range(size):
-        out[k] = (out[k] - mean) * scale * gain[k] + shift[k]
-
-
-@njit(
-    ["void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[:, ::1])"], cache=True, **FAST
-)
-def activate_backward(pre, gain, grad, grad_gain, grad_shift, room):
-    """From d/d out to d/d pre of one row, in place in `grad`; adds to the gradients of gain and shift.
-
-    `room` is for two rows.
-    """
-    size = pre.size
-    count = np.float32(size)
-    value, slope = room[0], room[1]
-    total = np.float32(0)
-    for k in range(size):
-        x = pre[k]
-        phi = normal_cdf(x)
-        value[k] = x * phi
-        slope[k] = phi + x * _normal_density(x)
-        total += x * phi
-    mean = total / count
-    squares = np.float32(0)
-    for k in range(size):
-        squares += (value[k] - mean) * (value[k] - mean)
-    scale = _ONE / np.sqrt(squares / count + _EPS)
-    for k in range(size):
-        value[k] = (value[k] - mean) * scale
-    for k in range(size):
-        grad_gain[k] += grad[k] * value[k]
-    for k in range(size):
-        grad_shift[k] += grad[k]
-    along, across = np.float32(0), np.float32(0)
-    for k in range(size):
-        scaled = grad[k] * gain[k]
-        along += scaled
-        across += scaled * value[k]
-    along /= count
-    across /= count
-    for k in range(size):
-        grad[k] = (grad[k] * gain[k] - along - value[k] * across) * scale * slope[k]
 
 
 @njit(["int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1])"], cache=True)
@@ -267,8 +179,7 @@ def embed(ptr, idx, graph_rows, weight, size, matrix, bias, gain, shift, x, pre,
     rows = graph_rows[-1]
     classes = classify(ptr, graph_rows, row_class, table[0], table[1])
     first_layer(table[0], table[1], classes, size, bias[0], pre)
-    for c in range(classes):
-        activate(pre[c], gain[0], shift[0], x[c])
+    activate(pre, classes, gain[0], shift[0], x)
     count = classes
     for e in range(np.uint64(ptr[rows])):
         classed[e] = row_class[np.uint64(idx[e])]
@@ -283,8 +194,7 @@ def embed(ptr, idx, graph_rows, weight, size, matrix, bias, gain, shift, x, pre,
                 row_class[r] = r
             sources = idx
         aggregate(product, row_class, ptr, sources, graph_rows, weight, pre)
-        for r in range(rows):
-            activate(pre[r], gain[layer], shift[layer], x[r])
+        activate(pre, rows, gain[layer], shift[layer], x)
         count = rows
 
 

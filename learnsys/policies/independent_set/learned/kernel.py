@@ -8,9 +8,8 @@ import numpy as np
 from numba import njit
 
 from learnsys.graphs.lanes import aligned
-from learnsys.policies.independent_set.comparator.kernel import FAST, normal_cdf, sum_neighbours
-
-_ZERO, _EPS = np.float32(0), np.float32(1e-5)
+from learnsys.policies.independent_set.comparator.activation_kernel import FAST, normal_cdf, normalise
+from learnsys.policies.independent_set.comparator.kernel import sum_neighbours
 
 
 @njit(["void(float32[:, ::1], float32[::1], float32[:, ::1])"], cache=True, **FAST)
@@ -20,23 +19,6 @@ def add_gelu(pre, offset, out):
         for k in range(pre.shape[1]):
             z = pre[r, k] + offset[k]
             out[r, k] += z * normal_cdf(z)
-
-
-@njit(["void(float32[:, ::1], float32[::1], float32[::1])"], cache=True, **FAST)
-def normalise(x, gain, shift):
-    """LayerNorm of each row, in place."""
-    count = np.float32(x.shape[1])
-    for r in range(x.shape[0]):
-        total = _ZERO
-        for k in range(x.shape[1]):
-            total += x[r, k]
-        mean = total / count
-        squares = _ZERO
-        for k in range(x.shape[1]):
-            squares += (x[r, k] - mean) * (x[r, k] - mean)
-        scale = np.float32(1) / np.sqrt(squares / count + _EPS)
-        for k in range(x.shape[1]):
-            x[r, k] = (x[r, k] - mean) * scale * gain[k] + shift[k]
 
 
 NETWORK = (
@@ -97,7 +79,7 @@ def score_vertices(
                 joined[r, 2 * width + k] = near[r, width + k]
         np.dot(joined, mix[layer], pre)
         add_gelu(pre, offset, x)
-        normalise(x, gain[layer], shift[layer])
+        normalise(x, rows, gain[layer], shift[layer], x)
     np.dot(x, hidden, pre)
     x[:] = 0
     add_gelu(pre, hidden_bias, x)
