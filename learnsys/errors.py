@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike, fspath
+from typing import Any
 
 
 class LearnsysError(Exception):
@@ -35,7 +36,7 @@ class InputError(LearnsysError):
         text = " ".join(": ".join([*where, message + (f"; {remedy}" if remedy else "")]).splitlines())
         super().__init__("".join(each if each.isprintable() else "\ufffd" for each in text))  # text from files, too
 
-    def __reduce__(self):  # worker processes send their errors back pickled
+    def __reduce__(self) -> tuple[Any, ...]:  # worker processes send their errors back pickled
         return _rebuild, (self.message, self.file, self.place, self.remedy)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,21 +24,23 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     from learnsys.report import format_value
 
     table = Table(title=title, title_justify="left", title_style="bold")
+    whole = all(len(format_value(row[0])) < 30 for row in rows)  # names; where room is short, headings wrap
     for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+        first = number == 0
+        table.add_column(name, justify="left" if first else "right", overflow="fold", no_wrap=first and whole)
     for number, row in enumerate(rows):
         table.add_row(*(format_value(value) for value in row), style="bold" if number == best else None)
     Console().print(table)
 
 
 def _bars() -> Any:
-    """Bars on standard error, if that is a terminal."""
+    """Bars on standard error, if that is a terminal; of torchrun's processes, the first one's."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    console, first = Console(stderr=True), os.environ.get("RANK", "0") == "0"
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal or not first)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def evaluate(
     from learnsys.policies.independent_set.base import Limits
     from learnsys.policies.independent_set.best_known import FILE, BestKnown
     from learnsys.policies.independent_set.evaluation import run_trials, summarise
-    from learnsys.policies.independent_set.figures import COLUMNS, largest, quality_curves, table_cells
+    from learnsys.policies.independent_set.figures import largest, quality_curves, table
     from learnsys.runs import Record, Run
 
     if seeds < 1:
@@ -87,7 +87,7 @@ def evaluate(
         print_json({**about, "best_known": str(known.path), "results": rows})
         return 0
     title = f"{graphs}: {len(named):,} graphs, best known {about['best_mean']:.2f} on average, {proved:,} proved"
-    print_table(title, COLUMNS, [table_cells(row) for row in rows], best=largest(rows))
+    print_table(title, *table(rows), best=largest(rows))
     print(f"{known.path}: {improved:,} improvements")
     return 0
 

@@ -98,6 +98,8 @@ def find(run: Record) -> Finding:
 
 def _draw_curves(page: Page, metrics: list[dict[str, Any]]) -> None:
     """A figure for each group of metrics that share a scale."""
+    from matplotlib.ticker import MaxNLocator
+
     axis = next((name for name in ("step", "round", "epoch") if metrics and name in metrics[0]), None)
     if axis is None:
         return
@@ -113,6 +115,6 @@ def _draw_curves(page: Page, metrics: list[dict[str, Any]]) -> None:
             with page.figure(f"{caption} by {axis}.", height=2.8) as axes:
                 for name, points in series.items():
                     axes.plot(*zip(*points, strict=True), label=name.replace("_", " "))
-                axes.xaxis.get_major_locator().set_params(integer=True)
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
                 axes.set_xlabel(axis)
                 axes.legend(frameon=False)

@@ -96,7 +96,8 @@ _SHARED = (
 
 def _load(entry: str) -> Callable[..., Any]:
     module, attribute = entry.split(":")
-    return getattr(import_module(module), attribute)
+    creator: Callable[..., Any] = getattr(import_module(module), attribute)
+    return creator
 
 
 def _check_arguments(creator: Callable[..., Any], base: str, arguments: dict[str, Any]) -> None:

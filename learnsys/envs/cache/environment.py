@@ -176,7 +176,8 @@ class CacheReplacementEnv(gym.Env[Any, Any]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Allowed actions, bool (actions,); the form that sb3-contrib asks for."""
-        return self.decisions.mask[0].astype(np.bool_)
+        mask: NDArray[np.bool_] = self.decisions.mask[0].astype(np.bool_)
+        return mask
 
     def render(self) -> Any:
         """The pending decision: text in mode "ansi", uint8 (height, width, 3) in mode "rgb_array"."""

@@ -13,7 +13,6 @@ from learnsys.policies.independent_set.registry import POLICIES
 from learnsys.report import Finding, Page
 from learnsys.runs import Record
 
-COLUMNS = ("policy", "mean size", "± seeds", "of best known", "drop %", "at best %", "proved %", "CPU-s")
 _POINTS = 80
 
 Row = Mapping[str, Any]
@@ -39,16 +38,30 @@ def finding(run: Record) -> Finding | None:
     )
 
 
-def table_cells(row: Row) -> list[Any]:
-    """One policy's row of the table under `COLUMNS`."""
-    return [
-        row["policy"],
-        f"{row['size']:,.2f}",
-        row["spread"],
-        f"{row['ratio']:.4f}",
-        *(100 * row[key] for key in ("drop", "at_best", "proved")),
-        f"{row['seconds']:.4f}",
+def table(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows as people read them; one seed has no deviation."""
+    several = any(row["spread"] is not None for row in rows)
+    columns = [
+        "policy",
+        "mean size",
+        *(["± seeds"] if several else []),
+        "of best known",
+        "at best %",
+        "proved %",
+        "CPU-s",
     ]
+    cells = [
+        [
+            row["policy"],
+            f"{row['size']:,.2f}",
+            *([row["spread"]] if several else []),
+            f"{row['ratio']:.4f}",
+            *(100 * row[key] for key in ("at_best", "proved")),
+            f"{row['seconds']:.4f}",
+        ]
+        for row in rows
+    ]
+    return columns, cells
 
 
 def largest(rows: Sequence[Row]) -> int:
@@ -98,7 +111,7 @@ def _section(page: Page, rows: Sequence[Row], about: Mapping[str, Any], curves: 
         f"{about['graphs']:,} graphs; the best sets known have {about['best_mean']:.2f} vertices on average, and "
         f"{about['proved']:,} are proved to be largest. Every set is verified."
     )
-    page.table(COLUMNS, [table_cells(row) for row in rows], best=largest(rows))
+    page.table(*table(rows), best=largest(rows))
     drawn = {policy: points for policy, points in curves.items() if points}
     if not drawn:
         return
