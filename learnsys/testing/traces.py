@@ -54,6 +54,19 @@ def check_trace_reader(path: str | os.PathLike[str], **arguments: Any) -> Trace:
     return whole
 
 
+def refusal(path: str | os.PathLike[str], **arguments: Any) -> str:
+    """The line with which a path is refused.
+
+    Raises:
+        AssertionError: it is read.
+    """
+    try:
+        read_trace(path, **arguments)
+    except InputError as error:
+        return str(error)
+    raise AssertionError(f"{path} is read")
+
+
 def read_or_refuse(path: str | os.PathLike[str], **arguments: Any) -> Trace | InputError:
     """The trace, or the InputError that says why there is none. Anything else that is raised breaks the contract.
 
