@@ -21,6 +21,7 @@ from learnsys.policies.cache.parrot.config import RECIPES, parrot
 from learnsys.policies.cache.parrot.policy import ParrotPolicy
 from learnsys.policies.cache.parrot.task import ParrotTask, Split, _windows
 from learnsys.policies.cache.parrot.training import train_parrot
+from learnsys.policies.cache.registry import guarded
 from learnsys.runs import read_json, read_metrics
 from learnsys.settings import override
 from learnsys.traces import write_trace
@@ -137,6 +138,8 @@ def test_command_line(tmp_path, trace, capsys):
     split = Split.of(synthesize("cyclic-scan", 12_000, lines=96), CACHE)
     hits = ParrotPolicy.load(out).simulate(split.whole, CACHE)
     assert hits[len(split.seen) :].mean() == summary["test"]["hit_rate"]
+    hits = guarded(ParrotPolicy.load(out)).simulate(split.whole, CACHE)
+    assert hits[len(split.seen) :].mean() == summary["test, guarded"]["hit_rate"]
 
     before = (out / "summary.json").read_bytes()
     assert main(command(trace, out)) == 0  # again: nothing is left to do

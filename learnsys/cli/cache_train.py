@@ -107,7 +107,7 @@ def train(
         rows = [
             [name, part["lru"], part["hit_rate"], part["belady"], part["normalised"]]
             for name, part in summary.items()
-            if name in ("validation", "test")
+            if name in ("validation", "test", "test, guarded")
         ]
         if recipe == BEST:
             found = summary["candidates"]
@@ -138,8 +138,10 @@ def _choose(
     from learnsys.policies.cache.parrot.task import Split, beside_bounds, bounds
     from learnsys.policies.cache.parrot.training import train_parrot
     from learnsys.policies.cache.picker import Picked, candidate_names, choose
+    from learnsys.policies.distributed import alone
     from learnsys.runs import Run
 
+    alone(f"the recipe {BEST}")
     names = split(candidates) or candidate_names()
     parts = Split.of(trace, geometry)
     content = {"policy": BEST, "cache": asdict(geometry), **settings, **about, "candidates": names}

@@ -11,8 +11,13 @@ from typing import Any, cast
 
 from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.imitation import Report, imitate, silent
+from learnsys.policies.cache.guard import guard
 from learnsys.policies.cache.parrot.config import ParrotConfig
 from learnsys.policies.cache.parrot.task import ParrotTask, Split, beside_bounds, bounds
+from learnsys.policies.cache.replay import Replay
+from learnsys.policies.cache.simulation import simulate
+from learnsys.policies.distributed import about as about_processes
+from learnsys.policies.distributed import from_first, together
 from learnsys.policies.torch_setup import deterministic
 from learnsys.runs import Run, read_json
 from learnsys.traces.trace import Trace
@@ -33,6 +38,8 @@ def train_parrot(
 ) -> dict[str, Any]:
     """Train on a trace into the run folder `out`, going on from a checkpoint there; the summary, also written there.
 
+    It tells hit rates in the validation and the test part, in the latter also under the guard.
+
     Args:
         threads: of the network's arithmetic; another number can change the last digits.
         minutes: end after the round in which this much time is over; the result then depends on the machine's speed.
@@ -43,11 +50,12 @@ def train_parrot(
         LearnsysError: training diverged.
     """
     began, cpu = time.monotonic(), time.process_time()
-    with deterministic(device, threads):
+    with together(device, out) as (place, folder), deterministic(place, threads):
         split = Split.of(trace, geometry)
-        task = ParrotTask(split, config, geometry, seed, device)
+        task = ParrotTask(split, config, geometry, seed, place)
         content = {"policy": "parrot", "cache": asdict(geometry), "seed": seed, "device": device, "threads": threads}
-        run = Run(out, {**content, "trace_sha256": _digest(trace), **(about or {}), **asdict(config)})
+        content |= about_processes()
+        run = Run(folder, {**content, "trace_sha256": _digest(trace), **(about or {}), **asdict(config)})
 
         if (run.folder / "summary.json").exists():  # written last: nothing is left to do
             return cast(dict[str, Any], read_json(run.folder / "summary.json"))
@@ -55,17 +63,21 @@ def train_parrot(
         def out_of_time() -> bool:
             return minutes is not None and time.monotonic() - began >= 60 * minutes
 
-        progress = imitate(task, config.loop, run, report=report, stop=out_of_time)
+        progress = imitate(task, config.loop, run, report=report, stop=lambda: from_first(out_of_time))
         task.policy.save(run.folder)
         trained = time.process_time() - cpu
         best, first = progress.best[0], len(split.seen)
-        hit_rate = float(task.policy.simulate(split.whole, geometry)[first:].mean())
+        victims = task.policy.victims(split.whole, geometry)
+        alone = simulate(Replay(), split.whole, geometry, learnt={"victims": victims})
+        guarded = simulate(guard(Replay()), split.whole, geometry, learnt={"policy/victims": victims})
+    of_test = bounds(split.whole, first, geometry)
     summary = {
         "rounds": progress.rounds,
         "best_round": best["round"],
         "parameters": sum(p.numel() for p in task.policy.model.parameters()),
         "validation": beside_bounds(best["hit_rate"], *task.bounds),
-        "test": beside_bounds(hit_rate, *bounds(split.whole, first, geometry)),
+        "test": beside_bounds(float(alone[first:].mean()), *of_test),
+        "test, guarded": beside_bounds(float(guarded[first:].mean()), *of_test),
     }
     run.finish(summary, {"wall_seconds": time.monotonic() - began, "training_cpu_seconds": trained})
     return summary
