@@ -43,7 +43,9 @@ class TrainingConfig:
     roll_outs: int = 5
     """roll-outs that estimate the value of a kept graph; the best counts"""
     mixed: bool = False
-    """let as many greedy sets (least degree first, ties at random) compete with those roll-outs"""
+    """let greedy sets (least degree first, ties at random) compete with those roll-outs"""
+    greedy_sets: int = 5
+    """how many of them"""
     pairs: int = 128
     """pairs of kept graphs of one root, the first in lexicographic order"""
     siblings: bool = False
@@ -62,8 +64,13 @@ class TrainingConfig:
     """take the cross-entropy of probabilities instead of logits, as the published code does"""
 
     def __post_init__(self) -> None:
-        if min(self.roots, self.roll_outs, self.pairs, self.sample, self.epochs, self.batch) < 1 or self.kept < 2:
-            raise InputError("roots, roll_outs, pairs, sample, epochs and batch must be positive, kept at least 2")
+        if (
+            min(self.roots, self.roll_outs, self.greedy_sets, self.pairs, self.sample, self.epochs, self.batch) < 1
+            or self.kept < 2
+        ):
+            raise InputError(
+                "roots, roll_outs, greedy_sets, pairs, sample, epochs and batch must be positive, kept at least 2"
+            )
         if self.batch > self.sample:
             raise InputError(
                 f"a batch of {self.batch} pairs is more than the sample of {self.sample}", remedy="lower batch"
@@ -101,9 +108,10 @@ def comparator_spread() -> ComparatorConfig:
     """
     config = comparator_mixed()
     training = replace(
-        config.training, spread=True, siblings=True, kept=60, roots=20, roll_outs=2, epochs=2, sample=1200
-    )
-    return replace(config, training=training, loop=replace(config.loop, rounds=30))
+        config.training,
+        spread=True, siblings=True, kept=40, roots=90, roll_outs=1, greedy_sets=8, epochs=6, sample=5120,
+    )  # fmt: skip
+    return replace(config, training=training, loop=replace(config.loop, rounds=20, keep=12, average=3))
 
 
 def comparator_cover() -> ComparatorConfig:

@@ -110,7 +110,9 @@ class ComparatorTask:
             values[low : low + block] = sizes.min(1) if cover else sizes.max(1)
             if training.mixed:
                 left = [self.train[graph].induced(mask > 0) for graph, mask in zip(own, masks, strict=True)]
-                greedy = [max(Greedy().solve(graph, seed=k).size for k in range(times)) for graph in left]
+                greedy = [
+                    max(Greedy().solve(graph, seed=k).size for k in range(training.greedy_sets)) for graph in left
+                ]
                 np.maximum(values[low : low + block], greedy, out=values[low : low + block])
             report("label", min(low + block, root.size), root.size)
         return values
