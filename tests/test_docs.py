@@ -43,6 +43,17 @@ def test_links_lead_somewhere(page):
         assert path.exists() or path.parent.name in ("environments", "reference"), target
 
 
+@pytest.mark.parametrize("page", sorted((DOCS / "results").glob("*.md")), ids=lambda page: page.stem)
+def test_results_name_commands_seeds_and_machine_and_are_in_the_index(page):
+    text = page.read_text()
+    if page.stem == "index":
+        return
+    assert re.search(r"^    (learnsys|scripts/|python|torchrun)", text, re.MULTILINE), "no command"
+    assert re.search(r"[Ss]eed", text), "no seeds"
+    assert re.search(r"cores|GPU|machine|on the seed alone", text), "no machine"
+    assert f"]({page.name})" in (DOCS / "results" / "index.md").read_text()
+
+
 def test_sphinx_builds_it_without_a_warning(tmp_path):
     pytest.importorskip("sphinx")
     pytest.importorskip("furo")
