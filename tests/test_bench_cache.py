@@ -23,7 +23,7 @@ def test_quick_run():
     done = run("--quick", "--json")
     assert done.returncode == 0, done.stderr
     tables = json.loads(done.stdout)["tables"]
-    assert [table["part"] for table in tables] == ["objects", "objects", "sets", "memory"]
+    assert [table["part"] for table in tables] == ["objects", "objects", "sets", "memory", "environment"]
     equal = {row[0]: row[-1] for row in tables[0]["rows"]}
     six = ("lru", "fifo", "clock", "sieve", "s3fifo", "belady")
     assert all(equal[f"{name} {share}"] == "equal" for name in six for share in ("1%", "10%"))
