@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
+from learnsys.errors import InputError, LearnsysError
+
 COMMANDS: dict[tuple[str, str], tuple[str, str]] = {
     ("trace", "record"): ("learnsys.cli.record:record", "record the last-level-cache stream of a program"),
     ("trace", "inspect"): ("learnsys.cli.trace:inspect", "what a trace holds, and its LRU curve"),
@@ -44,6 +46,9 @@ COMMANDS: dict[tuple[str, str], tuple[str, str]] = {
 }
 """(noun, verb) -> ("module:function", help line)."""
 
+TOGETHER = {("cache", "train"), ("branch", "train")}
+"""the commands that `torchrun` may start several processes of"""
+
 
 def usage(noun: str | None = None) -> str:
     """The list of commands, or of one noun's verbs."""
@@ -70,8 +75,6 @@ def _find(arguments: Sequence[str]) -> tuple[Callable[..., Any] | None, str, lis
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 the command's own "no", 2 bad input, 130 interrupted."""
-    from learnsys.errors import LearnsysError
-
     try:
         code = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
@@ -119,6 +122,11 @@ def _dispatch(arguments: list[str]) -> int:
         print(usage(arguments[0] if arguments[0] in nouns else None), file=sys.stderr)
         print(f"learnsys: no command {' '.join(arguments[:2])!r}", file=sys.stderr)
         return 2
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun's
+        if tuple(arguments[:2]) not in TOGETHER:
+            raise InputError(f"{program[9:]} runs in one process", remedy="start it without torchrun")
+        if os.environ.get("RANK", "0") != "0":  # the first process speaks for all
+            sys.stdout = open(os.devnull, "w")
     import tyro
 
     return int(tyro.cli(function, args=rest, prog=program) or 0)

@@ -25,6 +25,7 @@ from learnsys.policies.branching.features.policy import (
     squash,
 )
 from learnsys.policies.branching.samples import SampleSet
+from learnsys.policies.distributed import alone
 from learnsys.policies.torch_setup import deterministic
 from learnsys.runs import Run, read_json
 
@@ -289,9 +290,11 @@ def train_features(
         device: where the small network is fitted; trees are fitted on the processor.
 
     Raises:
-        InputError: no such samples, no such device, a folder that holds another run, or scikit-learn is missing.
+        InputError: no such samples, no such device, a folder that holds another run,
+            scikit-learn is missing, or there are several processes.
     """
     began = time.process_time()
+    alone(f"the recipe {recipe}")
     if recipe == "trees" and device != "cpu":
         raise InputError("trees are fitted on the processor", remedy="use --device cpu")
     data = Path(data)

@@ -16,6 +16,7 @@ from learnsys.policies.branching.gcnn.config import GcnnConfig
 from learnsys.policies.branching.gcnn.data import CHUNK_EDGES, Example, chunks, collate, hits, targets
 from learnsys.policies.branching.gcnn.model import GcnnModel, log_probabilities, loss_of
 from learnsys.policies.branching.samples import SampleSet
+from learnsys.policies.distributed import joined, quietly, share, summed_over_all
 from learnsys.policies.torch_arrays import adam_moments, load_adam_moments, load_parameters, parameters
 
 TOPS = (1, 3, 5, 10)
@@ -68,6 +69,7 @@ class Fitter:
         self._seed_torch(number, 7)
         self.model = GcnnModel(self.config.model).to(self.device)
         self._optimiser = torch.optim.Adam(self.model.parameters(), lr=self.config.training.learning_rate)
+        self._loss = joined(self.model, self._loss_of)
         self._plateau = np.array([self.config.training.learning_rate, math.inf, 0.0])
 
     def _seed_torch(self, *numbers: int) -> None:
@@ -97,46 +99,51 @@ class Fitter:
         Raises:
             LearnsysError: the loss is no number any more.
         """
-        training, total, right = self.config.training, 0.0, 0.0
+        training, summed, right = self.config.training, 0.0, 0
         for group in self._optimiser.param_groups:
             group["lr"] = self.learning_rate
         self.model.train()
         self._seed_torch(number, 11)  # of dropout
         for begin in range(0, len(drawn), training.batch):
-            batch = [examples[int(number)] for number in drawn[begin : begin + training.batch]]
+            numbers = drawn[begin : begin + training.batch]
+            mine, factor = share(numbers)
             self._optimiser.zero_grad(set_to_none=True)
-            for chunk, loss, logits in self._losses(batch):
-                (loss / len(batch)).backward()
-                total += loss.item()
-                right += hits(logits.numpy(force=True), chunk, (1,)).sum()
-            if not math.isfinite(total):
+            portions = list(self._chunks([examples[int(number)] for number in mine]))
+            for place, chunk in enumerate(portions, 1):
+                with quietly(self._loss, last=place == len(portions)):
+                    loss, logits = self._loss(chunk)
+                    (loss * factor / len(numbers)).backward()
+                if factor:
+                    summed += loss.item()
+                    right += int(hits(logits.numpy(force=True), chunk, (1,)).sum())
+            if not math.isfinite(summed):
                 raise LearnsysError("training diverged; lower the learning rate")
             self._optimiser.step()
-            report(label, begin + len(batch), len(drawn))
+            report(label, begin + len(numbers), len(drawn))
         self.model.eval()
-        return {"loss": total / len(drawn), "accuracy": right / len(drawn), "learning_rate": self.learning_rate}
+        loss, accuracy = (summed_over_all(summed, right) / len(drawn)).tolist()
+        return {"loss": loss, "accuracy": accuracy, "learning_rate": self.learning_rate}
 
-    def _losses(self, examples: Sequence[Example]) -> Iterator[tuple[list[Example], torch.Tensor, torch.Tensor]]:
-        """Summed loss and logits, in portions that fit the processor's cache, or the device's memory."""
-        training = self.config.training
-        for chunk in self._chunks(examples):
-            batch = collate(chunk).to(self.device)
-            logits = self.model(batch)
-            wanted = targets(chunk, training.target, training.temperature).to(self.device)
-            yield chunk, loss_of(log_probabilities(logits, batch), wanted, batch, training.target), logits
+    def _loss_of(self, chunk: list[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Summed loss and logits of a portion that fits the processor's cache, or the device's memory."""
+        training, batch = self.config.training, collate(chunk).to(self.device)
+        logits = self.model(batch)
+        wanted = targets(chunk, training.target, training.temperature).to(self.device)
+        return loss_of(log_probabilities(logits, batch), wanted, batch, training.target), logits
 
     @torch.no_grad()
     def validate(self, examples: Sequence[Example]) -> dict[str, float]:
         """Mean loss and acc@k: how often one of the best candidates is among the first k."""
         self.model.eval()
-        total, found = 0.0, np.zeros(len(TOPS))
+        summed, found = 0.0, np.zeros(len(TOPS))
         for begin in range(0, len(examples), self.config.training.batch):
-            batch = [examples[i] for i in range(begin, min(begin + self.config.training.batch, len(examples)))]
-            for chunk, loss, logits in self._losses(batch):
-                total += loss.item()
+            mine, factor = share(range(begin, min(begin + self.config.training.batch, len(examples))))
+            for chunk in self._chunks([examples[i] for i in mine]) if factor else ():
+                loss, logits = self._loss_of(chunk)
+                summed += loss.item()
                 found += hits(logits.numpy(force=True), chunk, TOPS).sum(0)
-        rates = {f"acc@{top}": float(rate) for top, rate in zip(TOPS, found / len(examples), strict=True)}
-        return {"loss": total / len(examples), **rates}
+        loss, *rates = (summed_over_all(summed, *found) / len(examples)).tolist()
+        return {"loss": loss, **{f"acc@{top}": rate for top, rate in zip(TOPS, rates, strict=True)}}
 
     @property
     def learning_rate(self) -> float:

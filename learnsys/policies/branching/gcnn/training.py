@@ -18,6 +18,8 @@ from learnsys.policies.branching.gcnn.config import GcnnConfig
 from learnsys.policies.branching.gcnn.fitting import Examples, Fitter
 from learnsys.policies.branching.gcnn.policy import GcnnPolicy
 from learnsys.policies.branching.samples import MANIFEST, SampleSet
+from learnsys.policies.distributed import about as about_processes
+from learnsys.policies.distributed import from_first, together
 from learnsys.policies.torch_setup import deterministic
 from learnsys.runs import Run, read_json
 
@@ -95,7 +97,7 @@ def train_gcnn(
     pseudo = bool(collected.get("pseudo_candidates", False))
     counts = {"train": len(train), "valid": len(valid), "test": len(test)}
     training = config.training
-    with deterministic(device, threads):
+    with together(device, out) as (place, folder), deterministic(place, threads):
         content = {"policy": "gcnn", "data": str(data), "samples": counts, "seed": seed}
         content |= {
             "device": device,
@@ -103,14 +105,17 @@ def train_gcnn(
             "family": collected.get("family"),
             "pseudo_candidates": pseudo,
             "data_sha256": _digest(data),
+            **about_processes(),
         }
-        run = Run(out, {**content, **(about or {}), **asdict(config)})
-        task = ImitationTask(config, train, valid, seed, device)
+        run = Run(folder, {**content, **(about or {}), **asdict(config)})
+        task = ImitationTask(config, train, valid, seed, place)
         loop = LoopConfig(rounds=training.epochs, patience=training.stop_after)
         deadline = None if minutes is None else began + 60 * minutes
-        progress = imitate(
-            task, loop, run, report=report, stop=lambda: deadline is not None and time.monotonic() >= deadline
-        )
+
+        def out_of_time() -> bool:
+            return deadline is not None and time.monotonic() >= deadline
+
+        progress = imitate(task, loop, run, report=report, stop=lambda: from_first(out_of_time))
         GcnnPolicy(config.model, task.weights(), pseudo).save(run.folder)
         trained = time.process_time() - cpu
         best = progress.best[0]

@@ -24,6 +24,7 @@ from learnsys.policies.cache.parrot.embedders import Vocabulary
 from learnsys.policies.cache.parrot.losses import LOSSES
 from learnsys.policies.cache.parrot.model import choice
 from learnsys.policies.cache.parrot.policy import ParrotPolicy
+from learnsys.policies.distributed import from_first, joined, processes, share, summed_over_all
 from learnsys.policies.torch_arrays import adam_moments, load_adam_moments
 from learnsys.statistics import normalised_hit_rate
 from learnsys.traces.trace import Trace
@@ -84,6 +85,11 @@ class ParrotTask:
                 f"the model reads lines of {config.model.line_size} bytes, the cache has {geometry.line_size}",
                 remedy=f"set model.line_size to {geometry.line_size}",
             )
+        if config.training.batch < processes():
+            raise InputError(
+                f"a batch of {config.training.batch} sequences is too small for {processes()} processes",
+                remedy="raise training.batch",
+            )
         self.split, self.config, self.geometry, self.seed = split, config, geometry, seed
         self._place = np.zeros(1, np.int64)  # where the next roll-out begins in the training part
         self._stepper = self._new_stepper()
@@ -101,6 +107,7 @@ class ParrotTask:
 
     def _optimise(self) -> None:
         self._optimiser = torch.optim.Adam(self.policy.model.parameters(), lr=self.config.training.learning_rate)
+        self._loss = joined(self.policy.model, self._loss_of, spare=True)  # a head without a loss
 
     def restart(self, number: int) -> None:
         torch.manual_seed(self.seed + number)
@@ -135,17 +142,18 @@ class ParrotTask:
         for step in range(training.steps):
             for group in self._optimiser.param_groups:
                 group["lr"] = _learning_rate(training, (number * training.steps + step) / total)
-            batch = starts[step * training.batch : (step + 1) * training.batch]
-            loss, accuracy = self._loss(parts, batch, generator)
+            batch, factor = share(starts[step * training.batch : (step + 1) * training.batch])
+            loss, rows, right, decisions = self._loss(parts, batch, generator)
+            all_loss, all_rows, all_right, all_decisions = summed_over_all(loss.item(), rows, right, decisions)
             self._optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            (loss * factor / max(1, all_rows)).backward()
             if training.gradient_norm:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), training.gradient_norm)
             self._optimiser.step()
-            if not math.isfinite(loss.item()):
+            if not math.isfinite(all_loss):
                 raise LearnsysError(f"training diverged in step {step} of round {number}; lower the learning rate")
-            sums["loss"] += loss.item()
-            sums["accuracy"] += accuracy
+            sums["loss"] += all_loss / max(1, all_rows)
+            sums["accuracy"] += all_right / max(1, all_decisions)
             report("fit", step + 1, training.steps)
         model.eval()
         model.forget(0.0, generator)
@@ -166,10 +174,10 @@ class ParrotTask:
         part = np.searchsorted(ends, flat, side="right")
         return np.stack([part, flat - (ends - rooms)[part]], 1)
 
-    def _loss(
+    def _loss_of(
         self, parts: Sequence[Arrays], batch: NDArray[np.int64], generator: np.random.Generator
-    ) -> tuple[Tensor, float]:
-        """Mean loss of sequences (part, offset), (B, 2), and how often Belady's victim came first at decisions."""
+    ) -> tuple[Tensor, int, int, int]:
+        """Of sequences (part, offset), (B, 2): summed loss, its rows, decisions won by Belady's victim, decisions."""
         a, training, policy, model = self.split.train, self.config.training, self.policy, self.policy.model
         warm = training.warm_up
         spread = np.arange(training.sequence)
@@ -203,8 +211,7 @@ class ParrotTask:
         counted = torch.from_numpy(decision).to(policy.device)
         best = (scores, reuse)[self.config.model.evict_by == "reuse"].detach().masked_fill(~present, -1e9).argmax(1)
         right = (best == target)[counted]
-        accuracy = float(right.float().mean()) if len(right) else 0.0
-        return rows.sum() / max(1, len(rows)), accuracy
+        return rows.sum(), len(rows), int(right.sum()), len(right)
 
     def evaluate(self, number: int, report: Report) -> Mapping[str, Any]:
         """Hit rate on the validation part; the policy has filled the cache itself, from some way before it on.
@@ -212,6 +219,9 @@ class ParrotTask:
         That is, from twice the part's length or `_FILL` accesses for each line of the cache before it, whichever is
         longer, or from the trace's beginning.
         """
+        return from_first(lambda: self._evaluate(report))
+
+    def _evaluate(self, report: Report) -> dict[str, Any]:
         view, first = self._views[1], len(self.split.train)
         lines = self.geometry.sets * self.geometry.ways
         start = max(0, first - max(2 * (len(view.accesses) - first), _FILL * lines))
