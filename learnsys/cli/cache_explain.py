@@ -98,7 +98,7 @@ def explain(
     rows = [[_rounded(each[column]) for column in columns] for each in frequency]
     print_table(
         f"part {part}: whether Belady's choice is among the first k, and the error of predicted log10 distances",
-        ["line seen before", *(column.removeprefix("accuracy") for column in columns[1:])],
+        ["seen before", "choices", *(column.removeprefix("accuracy") for column in columns[2:])],
         rows,
     )
     print(f"picture: {out}")
