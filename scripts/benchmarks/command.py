@@ -9,6 +9,7 @@ from typing import Any
 
 from learnsys.cli.console import print_json, print_table
 from learnsys.errors import InputError
+from learnsys.report import format_value
 from learnsys.runs import versions
 
 Table = dict[str, Any]
@@ -62,5 +63,5 @@ def remarks(table: Table) -> list[str]:
 def markdown(table: Table) -> str:
     """A table as Markdown, under a heading of the third level."""
     lines = [table["columns"], ["---", *["---:"] * (len(table["columns"]) - 1)], *table["rows"]]
-    rows = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    rows = "\n".join(f"| {' | '.join(map(format_value, line))} |" for line in lines)
     return "\n\n".join([f"### {table['title']}", rows, *remarks(table)]) + "\n"
