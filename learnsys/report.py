@@ -132,7 +132,8 @@ class Page:
         self._body.append(f"<p>{html.escape(text)}</p>")
 
     def code(self, text: str) -> None:
-        lines = [f"<span>{html.escape(line)}</span>" for line in text.splitlines()]
+        # long lists may break behind a comma
+        lines = [f"<span>{html.escape(line).replace(',', ',<wbr>')}</span>" for line in text.splitlines()]
         self._body.append(f"<pre>{''.join(lines)}</pre>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], best: int | None = None) -> None:

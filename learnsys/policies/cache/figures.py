@@ -52,7 +52,8 @@ def _section(page: Page, summary: Mapping[str, Any]) -> None:
     for capacity, rows in summary["results"].items():
         ranked = _ranked(rows)
         best = next((place for place, row in enumerate(ranked) if row["policy"] not in _BOUNDS), None)
-        page.text(f"At {capacity}:")
+        if len(summary["results"]) > 1:
+            page.text(f"At {capacity}:")
         page.table(
             ["policy", "hit rate %", "normalised", "misses / LRU's", "M accesses/s"],
             [
@@ -128,7 +129,7 @@ def _over_time(page: Page, ranked: Sequence[Mapping[str, Any]], low: float, high
             )
         axes.set_xlabel("part of the trace, %")
         axes.set_ylabel("hit rate, %")
-        axes.legend(frameon=False, ncols=3, fontsize=9)
+        axes.legend(frameon=False, ncols=3, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _curve(page: Page, curve: Mapping[str, Sequence[float]], results: Mapping[str, Any]) -> None:
@@ -143,6 +144,7 @@ def _curve(page: Page, curve: Mapping[str, Sequence[float]], results: Mapping[st
         for capacity in results:
             axes.axvline(parse_bytes(capacity) / 2**20, color="#9aa5b4", linestyle=":")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlim(left=2**-6)  # below 16 KiB nothing is interesting
         axes.set_xlabel("capacity, MiB")
         axes.set_ylabel("miss ratio, %")

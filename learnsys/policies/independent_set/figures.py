@@ -93,16 +93,16 @@ def _verdict(rows: Sequence[Row], names: Mapping[str, str]) -> str:
     alike = [row["policy"] for row in rows if row["size"] == best["size"]]
     sentence = (
         f"{' and '.join(alike)} {'finds' if len(alike) == 1 else 'find'} the largest sets: {best['size']:.2f} vertices "
-        f"on average, {best['ratio']:.1%} of the best known"
+        f"on average, {100 * best['ratio']:.1f} % of the best known"
     )
     others = [row for row in rows if row["policy"] not in alike]
     learned = [row for row in others if names.get(row["policy"]) not in POLICIES]
     for row in learned or others[:1]:
         word = "the learned " if row in learned else ""
-        sentence += f"; {word}{row['policy']} has {row['ratio']:.1%}"
+        sentence += f"; {word}{row['policy']} has {100 * row['ratio']:.1f} %"
     greedy = next((row for row in others if row["policy"] == "greedy"), None)
     if greedy is not None and learned:
-        sentence += f", greedy {greedy['ratio']:.1%}"
+        sentence += f", greedy {100 * greedy['ratio']:.1f} %"
     return sentence + "."
 
 
@@ -121,6 +121,7 @@ def _section(page: Page, rows: Sequence[Row], about: Mapping[str, Any], curves: 
             seconds, values = zip(*points, strict=True)
             axes.plot([*seconds, end], [*values, values[-1]], label=policy, drawstyle="steps-post")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("CPU seconds")
         axes.set_ylabel("size / best known")
         axes.legend(frameon=False)
