@@ -121,13 +121,16 @@ def embed_keeping(
         return out
 
     x = activate(0)
+    classed, rows_themselves = np.empty_like(idx), np.arange(rows, dtype=np.int32)
+    kernel.look_up(row_class, idx, classed)
     for layer in range(1, bias.shape[0]):
         inputs.append(x)
-        members.append(row_class if layer == 1 else np.arange(rows, dtype=np.int32))
+        members.append(row_class if layer == 1 else rows_themselves)
         product = np.dot(x, matrix[layer - 1], out=arena.take(len(x), inner))
-        product += bias[layer]
         pre = arena.take(rows, inner)
-        kernel.aggregate(product, members[-1], ptr, row_class[idx] if layer == 1 else idx, graph_rows, weight, pre)
+        kernel.aggregate(
+            product, members[-1], ptr, classed if layer == 1 else idx, graph_rows, weight, size, bias[layer], pre
+        )
         x = activate(layer)
     return x, (inputs, kept, members, table[:, :classes])
 
@@ -144,12 +147,11 @@ def embed_backward(
         if layer == 0:
             break
         count = inputs[layer].shape[0]
-        product = arena.take(count, bias.shape[1])
-        product[:] = 0
-        near = arena.take(*grad.shape)
-        kernel.aggregate_backward(grad, members[layer], ptr, idx, graph_rows, weight, near, product)
+        product, near = arena.take(count, bias.shape[1]), arena.take(*grad.shape)
+        if count < len(grad):
+            product[:] = 0
+        kernel.aggregate_backward(grad, members[layer], ptr, idx, graph_rows, weight, near, product, results[1][layer])
         np.dot(inputs[layer].T, product, out=results[0][layer - 1])
-        results[1][layer] = product.sum(0)
         grad = np.dot(product, matrix[layer - 1].T, out=arena.take(count, bias.shape[1]))
     width = bias.shape[1] // 3
     scale = np.stack([np.ones(table.shape[1]), table[0] + 1.0, size[table[1]] - table[0]], 1).astype(np.float32)

@@ -97,13 +97,24 @@ def sum_neighbours(table, ptr, sources, rows, begin, end, out):
     _sums_by_16(table, ptr, sources, rows, middle, end, out)
 
 
+@njit(["void(int32[::1], int32[::1], int32[::1])"], cache=True, nogil=True)
+def look_up(table, index, out):
+    """out = table[index]."""
+    for e in range(index.size):
+        out[e] = table[np.uint64(index[e])]
+
+
 @njit(
-    ["void(float32[:, ::1], int32[::1], int32[::1], int32[::1], int32[::1], float32[::1], float32[:, ::1])"],
+    [
+        "void(float32[:, ::1], int32[::1], int32[::1], int32[::1], int32[::1], float32[::1], int64[::1], float32[::1],"
+        "float32[:, ::1])"
+    ],
     cache=True,
+    nogil=True,
     **FAST,
 )
-def aggregate(product, row_class, ptr, sources, graph_rows, weight, pre):
-    """A layer's sums from the products [S X ; F X ; W X] of the classes (C, 3 D): (R, 3 D).
+def aggregate(product, row_class, ptr, sources, graph_rows, weight, size, bias, pre):
+    """A layer's sums (R, 3 D) from the products [S X ; F X ; W X] of the classes (C, 3 D), without their bias.
 
     `sources` holds the neighbours' classes, in the order of the CSR.
     """
@@ -112,35 +123,42 @@ def aggregate(product, row_class, ptr, sources, graph_rows, weight, pre):
     pooled = np.empty(width, np.float32)
     sum_neighbours(product, ptr, sources, graph_rows[-1], width, inner, pre)
     for g in range(graph_rows.size - 1):
-        pooled[:] = 0
+        count = np.float32(size[g])
+        for k in range(width):
+            pooled[k] = count * bias[2 * width + k]
         for r in range(graph_rows[g], graph_rows[g + 1]):
             own = product[row_class[r]]
             for k in range(width):
                 pooled[k] += weight[r] * own[2 * width + k]
         for r in range(graph_rows[g], graph_rows[g + 1]):
             own, out = product[row_class[r]], pre[r]
+            degree = np.float32(ptr[r + 1] - ptr[r])
             for k in range(width):
-                out[k] = own[k]
-                out[width + k] += own[width + k]
-                out[2 * width + k] = pooled[k] - out[2 * width + k]
+                out[k] = own[k] + bias[k]
+            for k in range(width, 2 * width):
+                out[k] += own[k] + (degree + _ONE) * bias[k]
+            for k in range(width):
+                out[2 * width + k] = pooled[k] - (out[2 * width + k] + degree * bias[2 * width + k])
 
 
 @njit(
     [
         "void(float32[:, ::1], int32[::1], int32[::1], int32[::1], int32[::1], float32[::1], float32[:, ::1],"
-        "float32[:, ::1])"
+        "float32[:, ::1], float32[::1])"
     ],
     cache=True,
+    nogil=True,
     **FAST,
 )
-def aggregate_backward(grad, row_class, ptr, idx, graph_rows, weight, near, grad_product):
-    """Adds d/d product (C, 3 D), from d/d pre (R, 3 D). The adjacency is symmetric, so the sums run as forward.
+def aggregate_backward(grad, row_class, ptr, idx, graph_rows, weight, near, grad_product, grad_bias):
+    """d/d product (C, 3 D) and d/d bias, from d/d pre (R, 3 D). The adjacency is symmetric: the sums run as forward.
 
-    `near` is room for (R, 3 D).
+    Where there are fewer classes than rows, it adds to `grad_product`; `near` is room for (R, 3 D).
     """
     inner = grad.shape[1]
     width = inner // 3
-    pooled = np.empty(width, np.float32)
+    pooled, sums = np.empty(width, np.float32), np.zeros(inner, np.float32)
+    adding = grad_product.shape[0] < grad.shape[0]
     sum_neighbours(grad, ptr, idx, graph_rows[-1], width, inner, near)
     for g in range(graph_rows.size - 1):
         pooled[:] = 0
@@ -148,11 +166,23 @@ def aggregate_backward(grad, row_class, ptr, idx, graph_rows, weight, near, grad
             for k in range(width):
                 pooled[k] += grad[r, 2 * width + k]
         for r in range(graph_rows[g], graph_rows[g + 1]):
-            own, out = grad[r], grad_product[row_class[r]]
+            part, own = near[r], grad[r]
             for k in range(width):
-                out[k] += own[k]
-                out[width + k] += own[width + k] + near[r, width + k]
-                out[2 * width + k] += weight[r] * pooled[k] - near[r, 2 * width + k]
+                part[k] = own[k]
+            for k in range(width, 2 * width):
+                part[k] += own[k]
+            for k in range(width):
+                part[2 * width + k] = weight[r] * pooled[k] - part[2 * width + k]
+            for k in range(inner):
+                sums[k] += part[k]
+            out = grad_product[row_class[r]]
+            if adding:
+                for k in range(inner):
+                    out[k] += part[k]
+            else:
+                for k in range(inner):
+                    out[k] = part[k]
+    grad_bias[:] = sums
 
 
 @njit(
@@ -181,19 +211,15 @@ def embed(ptr, idx, graph_rows, weight, size, matrix, bias, gain, shift, x, pre,
     first_layer(table[0], table[1], classes, size, bias[0], pre)
     activate(pre, classes, gain[0], shift[0], x)
     count = classes
-    for e in range(np.uint64(ptr[rows])):
-        classed[e] = row_class[np.uint64(idx[e])]
+    look_up(row_class, idx[: ptr[rows]], classed)
     sources = classed
     for layer in range(1, bias.shape[0]):
         np.dot(x[:count], matrix[layer - 1], product[:count])
-        for c in range(count):
-            for k in range(bias.shape[1]):
-                product[c, k] += bias[layer, k]
         if layer == 2:
             for r in range(rows):
                 row_class[r] = r
             sources = idx
-        aggregate(product, row_class, ptr, sources, graph_rows, weight, pre)
+        aggregate(product, row_class, ptr, sources, graph_rows, weight, size, bias[layer], pre)
         activate(pre, rows, gain[layer], shift[layer], x)
         count = rows
 

@@ -36,6 +36,7 @@ def draw(state, lane):
     return np.float64(z >> np.uint64(11)) * 2.0**-53
 
 
+_at = np.uint64  # an index that is never negative: Numba need not look whether it counts from the end
 _CORE = "int32[::1], int32[::1], int32[::1]"
 
 
@@ -60,8 +61,8 @@ def shrink(ptr, idx, vertex, rows, removed, cover, new_ptr, new_idx, new_vertex,
         degree[r] = ptr[r + 1] - ptr[r]
     for r in range(rows):
         if removed[r]:
-            for e in range(ptr[r], ptr[r + 1]):
-                degree[idx[e]] -= 1
+            for e in range(_at(ptr[r]), _at(ptr[r + 1])):
+                degree[_at(idx[e])] -= 1
     isolated, pairs, kept = 0, 0, 0
     for r in range(rows):
         number[r] = -1
@@ -80,17 +81,18 @@ def shrink(ptr, idx, vertex, rows, removed, cover, new_ptr, new_idx, new_vertex,
                 continue
         number[r] = row + kept
         kept += 1
-    end, at = place, row
+    end, at = _at(place), row
     for r in range(rows):
         if number[r] >= 0:
             new_vertex[at] = vertex[r]
-            for e in range(ptr[r], ptr[r + 1]):  # without a branch: what is not wanted is written over
-                new_idx[end] = number[idx[e]]
-                end += number[idx[e]] >= 0
+            for e in range(_at(ptr[r]), _at(ptr[r + 1])):  # without a branch: what is not wanted is written over
+                neighbour = number[_at(idx[e])]
+                new_idx[end] = neighbour
+                end += _at(neighbour >= 0)
             at += 1
             new_ptr[at] = end
     counts[0] = kept
-    counts[1] = end - place
+    counts[1] = np.int64(end) - place
     counts[2] = isolated
     counts[3] = pairs // 2
 
