@@ -1,12 +1,19 @@
 """`learnsys mis generate | solve | evaluate`, as users call them."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from learnsys.cli import main
-from learnsys.graphs import Graph, read_graph, write_graph
+from learnsys.graphs import Graph, make_family, read_graph, write_graph
+from learnsys.policies.independent_set.arw import ARW
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +113,40 @@ def test_evaluate(folder, tmp_path, capsys):
     assert main([*arguments[:3], "--policies", ","]) == 2
     assert main([*arguments[:3], "--seeds", "0"]) == 2
     assert main(["mis", "evaluate", str(tmp_path / "nothing")]) == 2
+
+
+@pytest.mark.parametrize("policy", ["auto", "exact"])
+def test_an_interrupted_search_gives_its_best_set(policy, tmp_path):
+    graph = make_family("rb-large").graph(3, 0)
+    write_graph(tmp_path / "graph.mis", graph, format="dimacs")
+    arguments = ["mis", "solve", str(tmp_path / "graph.mis"), "--policy", policy]
+    # Where these tests run in the background of a shell, SIGINT is ignored, and so it would be in the new process.
+    heard = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    program = heard + "from learnsys.cli import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments, "--time", "600", "--out", str(tmp_path / "set.txt"), "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while not _burns(process.pid, 4.0):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    found = json.loads(output)
+    chosen = np.array((tmp_path / "set.txt").read_text().split(), int)
+    assert found["set"] == chosen.tolist() and chosen.size == found["size"] > 30
+    assert graph.is_independent(chosen - 1)
+
+
+def _burns(process, seconds):
+    """Whether a process has used so much CPU time: it is past its imports then."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") > seconds
+
+
+def test_a_search_stops_when_it_is_told(folder):
+    graph = read_graph(folder / "rb-small_00001.mis")
+    asked = iter([False, False, True])
+    found = ARW().solve(graph, seconds=1e6, stop=lambda: next(asked, True))
+    assert graph.is_independent(found.vertices) and found.size >= 10

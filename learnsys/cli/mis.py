@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,8 @@ def solve(
 ) -> int:
     """Find a large independent set of a graph, verified; say whether it is proved to be a maximum one.
 
+    Ctrl-C ends the search with the best set so far; the exit code is then 130.
+
     Args:
         graph: a file: DIMACS, PACE, METIS, edge list, Matrix Market or graph6, also with .gz.
         policy: auto, greedy, random, arw, numvc, exact, ... (a wrong one shows them all), or the folder of a trained
@@ -49,8 +53,11 @@ def solve(
     solver = make_independent_set_policy(policy)
     given = read_graph(graph, format=format or None)
     searched = given.complement() if clique else given
-    with watch_search(f"{policy} on {graph.name}", time) as watch:
-        found = solver.solve(searched, seconds=time, iterations=iterations or None, seed=seed, watch=watch)
+    with watch_search(f"{policy} on {graph.name}", time) as watch, interruptible() as interrupted:
+        found = solver.solve(
+            searched, seconds=time, iterations=iterations or None, seed=seed, watch=watch, stop=interrupted.is_set
+        )
+    code = 130 if interrupted.is_set() else 0
     vertices = given.names[found.vertices]
     if out is not None:
         write_text(out, "".join(f"{vertex}\n" for vertex in vertices.tolist()))
@@ -58,11 +65,31 @@ def solve(
         print_json(
             {"graph": str(graph), "vertices": given.n, "edges": given.m, **plain(found), "set": vertices.tolist()}
         )
-        return 0
+        return code
     kind = "a clique" if clique else "an independent set"
     print(f"{graph}: {given.n:,} vertices, {given.m:,} edges: {kind} of {found.size:,}, {status(found)}")
     print(f"{policy}: {found.seconds:.3g} CPU-s" + (f", {found.iterations:,} iterations" if found.iterations else ""))
-    return 0
+    return code
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets instead of ending the command; the second ends it."""
+    interrupted = threading.Event()
+
+    def note(number: int, frame: object) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield interrupted
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -18,14 +18,16 @@ from learnsys.policies.independent_set.reductions import Reduced, reduced
 _FEW, _FEW_SPARSE = 5000, 2000
 """vertices up to which NuMVC, whose step looks at all of them, overtakes ARW; and where they have less than 20
 neighbours on average"""
+_SMALL = 400
+"""vertices up to which NuMVC needs no other start than a greedy one"""
 _AHEAD, _LONG = 4, 6
 """ARW begins, with so many iterations for each vertex; NuMVC, which has to learn its weights, takes over if so many
 times the seconds are left that those took"""
 
 
 class Auto(IndependentSetPolicy):
-    """Exact reductions where they may help, then ARW, and on a small rest NuMVC from ARW's set on, until the limits or
-    a bound are reached.
+    """Exact reductions where they may help, then ARW, and on a small rest NuMVC from ARW's set on (on a very small one
+    at once), until the limits or a bound are reached.
 
     A graph that reductions solve alone, as sparse ones from nature often are, takes no search and comes with a proof.
     """
@@ -56,6 +58,8 @@ class Auto(IndependentSetPolicy):
         arw = ARW()
         if graph.n > (_FEW if graph.m >= 10 * graph.n else _FEW_SPARSE):
             return arw.improve(graph, chosen, clock, seed, enough)
+        if graph.n <= _SMALL:
+            return NuMVC().improve(graph, chosen, clock, seed, enough)
         start = clock.seconds
         chosen = arw.improve(graph, chosen, clock, seed, enough, most=_AHEAD * graph.n)
         search = NuMVC() if clock.left > _LONG * (clock.seconds - start) else arw
@@ -77,7 +81,6 @@ class ReducedNuMVC(Auto):
     """The reductions, then NuMVC alone."""
 
     always_reduces = True
-    always_reduces = True
 
     def improve(
         self, graph: Graph, chosen: NDArray[np.bool_], clock: Clock, seed: int, enough: int = 2**31
@@ -90,4 +93,4 @@ def worth_reducing(graph: Graph) -> bool:
     in dense random graphs.
     """
     mean = 2 * graph.m / max(1, graph.n)
-    return mean < 40 or 4 * int(graph.degrees.min(initial=0)) < mean
+    return mean < 20 or 4 * int(graph.degrees.min()) < mean

@@ -37,6 +37,13 @@ class Limits:
 
 Watch = Callable[[float, int], None]
 """told from time to time: CPU seconds spent, size of the best set so far"""
+Stop = Callable[[], bool]
+"""asked from time to time whether to end with what is found"""
+
+
+def never() -> bool:
+    """The `Stop` that goes on."""
+    return False
 
 
 class Clock:
@@ -47,10 +54,11 @@ class Clock:
         iterations: what it has spent; the policy counts.
         curve: (CPU seconds, iterations, size) at each improvement, sizes ascending.
         shift: vertices that `improved` adds, for a search on a part of the graph.
+        stop: asked whether to end before the limits.
     """
 
-    def __init__(self, limits: Limits, watch: Watch | None = None) -> None:
-        self.limits = limits
+    def __init__(self, limits: Limits, watch: Watch | None = None, stop: Stop = never) -> None:
+        self.limits, self.stop = limits, stop
         self._watch = watch
         self.iterations = 0
         self.curve: list[tuple[float, int, int]] = []
@@ -74,8 +82,8 @@ class Clock:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left."""
-        return self.iterations_left == 0 or self.left == 0
+        """Whether nothing is left, or the search is to stop."""
+        return self.iterations_left == 0 or self.left == 0 or self.stop()
 
     def improved(self, size: int) -> None:
         """Note the size of a set in hand; what is no improvement is passed over."""
@@ -174,6 +182,7 @@ class IndependentSetPolicy(ABC):
         iterations: int | None = None,
         seed: int = 0,
         watch: Watch | None = None,
+        stop: Stop = never,
     ) -> Solution:
         """A verified independent set.
 
@@ -181,6 +190,7 @@ class IndependentSetPolicy(ABC):
             seconds: CPU seconds; slightly more may pass, since the clock is looked at between slices of work.
             iterations: see `Limits`.
             watch: told how far the search is.
+            stop: ends the search before its limits; the best set so far is the result.
 
         Raises:
             InputError: no limit is given to a policy that needs one, or an impossible one.
@@ -191,7 +201,7 @@ class IndependentSetPolicy(ABC):
             raise InputError(f"seed={seed}", remedy="give a seed from 0")
         if self.anytime and seconds == math.inf and iterations is None:
             raise InputError(f"{type(self).__name__} goes on until stopped", remedy="give seconds or iterations")
-        clock = Clock(limits, watch)
+        clock = Clock(limits, watch, stop)
         found = self.search(graph, clock, seed)
         vertices = np.sort(np.asarray(found.vertices, np.int64))
         if not graph.is_independent(vertices):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from pyscipopt import SCIP_EVENTTYPE, Eventhdlr
 
 from learnsys.envs.independent_set.milp import to_milp
 from learnsys.graphs.cliques import clique_bound
 from learnsys.graphs.graph import Graph
 from learnsys.policies.independent_set.auto import Auto
-from learnsys.policies.independent_set.base import Clock, Found, IndependentSetPolicy, Limits
+from learnsys.policies.independent_set.base import Clock, Found, IndependentSetPolicy, Limits, Stop
 from learnsys.policies.independent_set.greedy import min_degree, shuffled
 from learnsys.policies.independent_set.reductions import reduced
 
@@ -35,7 +36,7 @@ class Exact(IndependentSetPolicy):
         start = min_degree(kernel.indptr, kernel.indices, shuffled(kernel.n, seed))
         bound = clique_bound(kernel)
         limits = Limits(clock.left / 4, _WARM_START)
-        best = np.flatnonzero(Auto().improve(kernel, start, Clock(limits), seed, bound))
+        best = np.flatnonzero(Auto().improve(kernel, start, Clock(limits, stop=clock.stop), seed, bound))
         clock.improved(best.size + rest.offset)
         if best.size < bound and kernel.m <= _LARGEST and not clock.over:
             best, bound = _solve(kernel, best, bound, clock, seed)
@@ -53,6 +54,8 @@ def _solve(graph: Graph, best: np.ndarray, bound: int, clock: Clock, seed: int) 
         model.addSol(start)
         model.setParam("timing/clocktype", 1)  # CPU seconds
         model.setParam("randomization/randomseedshift", seed % 2**31)
+        model.setParam("misc/catchctrlc", False)  # `clock.stop` is told of it
+        model.includeEventhdlr(_Stopper(clock.stop), "stop", "ends the search when the clock is stopped")
         if clock.limits.iterations is not None:
             model.setParam("limits/nodes", clock.iterations_left)
         if math.isfinite(clock.left):
@@ -67,3 +70,22 @@ def _solve(graph: Graph, best: np.ndarray, bound: int, clock: Clock, seed: int) 
         return np.flatnonzero(found), bound
     finally:
         model.free()
+
+
+class _Stopper(Eventhdlr):
+    """Asks `stop` whenever SCIP has done some work."""
+
+    _EVENTS = SCIP_EVENTTYPE.PRESOLVEROUND | SCIP_EVENTTYPE.LPSOLVED | SCIP_EVENTTYPE.NODEFOCUSED
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+
+    def eventinit(self) -> None:
+        self.model.catchEvent(self._EVENTS, self)
+
+    def eventexit(self) -> None:
+        self.model.dropEvent(self._EVENTS, self)
+
+    def eventexec(self, event: object) -> None:
+        if self._stop():
+            self.model.interruptSolve()

@@ -22,8 +22,8 @@ class ModelConfig:
     """dense layers of the read-out"""
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.layers < 2 or self.dense < 2:
-            raise InputError("width must be at least 1, layers and dense at least 2")
+        if self.width < 1 or not (2 <= self.layers <= 1000 and 2 <= self.dense <= 1000):
+            raise InputError("width must be at least 1, layers and dense between 2 and 1000")
         if self.width % 8:
             raise InputError(f"a width of {self.width} is not a multiple of 8")
 

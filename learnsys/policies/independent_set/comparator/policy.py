@@ -102,7 +102,7 @@ class ComparatorPolicy(IndependentSetPolicy):
         try:
             policy = cls(ModelConfig(**about["model"]), about["training"]["problem"])
             policy.load_weights(arrays)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # the last: sizes beyond the memory
+        except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last: too large
             raise InputError(f"holds no comparator ({error})", file=folder, remedy="train one there") from None
         return policy
 

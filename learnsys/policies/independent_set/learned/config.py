@@ -19,8 +19,8 @@ class ModelConfig:
     """rounds of messages"""
 
     def __post_init__(self) -> None:
-        if self.width < 8 or self.width % 8 or self.layers < 1:
-            raise InputError("width must be a multiple of 8, layers at least 1")
+        if self.width < 8 or self.width % 8 or not 1 <= self.layers <= 1000:
+            raise InputError("width must be a multiple of 8, layers between 1 and 1000")
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,6 @@ class ScoredConstruction(IndependentSetPolicy):
         try:
             policy = cls(ModelConfig(**about["model"]), **arguments)
             policy.load_weights(arrays)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # the last: sizes beyond the memory
+        except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last: too large
             raise InputError(f"holds no learnsys_mis ({error})", file=folder, remedy="train one there") from None
         return policy
