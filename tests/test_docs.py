@@ -4,11 +4,14 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from learnsys.cli import main
+from learnsys.lookup import imported
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -16,6 +19,28 @@ RUNNABLE = sorted(path for folder in ("tutorials", "how_to") for path in (DOCS /
 WRITTEN = sorted(path for path in DOCS.rglob("*.md") if not {"_build", "reference", "environments"} & {*path.parts})
 
 
+REGISTRIES = (
+    "learnsys.traces.formats:FORMATS",
+    "learnsys.policies.cache.registry:SET_POLICIES",
+    "learnsys.policies.branching.registry:POLICIES",
+    "learnsys.policies.independent_set.registry:POLICIES",
+    "learnsys.envs.branching.observations:OBSERVATIONS",
+    "learnsys.envs.branching.instances.registry:FAMILIES",
+    "learnsys.graphs:FAMILIES",
+)
+"""where a page may add a line"""
+
+
+@pytest.fixture
+def registries():
+    """What a page adds is gone after it."""
+    with ExitStack() as stack:
+        for entry in REGISTRIES:
+            stack.enter_context(mock.patch.dict(imported(entry)))
+        yield
+
+
+@pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: f"{page.parent.name}/{page.stem}")
 def test_blocks_of_a_page_run_in_their_order(page, tmp_path, monkeypatch):
     """`sh` blocks are commands of learnsys; `python` blocks share their names, or are files (`# file: NAME`). Blocks of
@@ -52,6 +77,16 @@ def test_results_name_commands_seeds_and_machine_and_are_in_the_index(page):
     assert re.search(r"[Ss]eed", text), "no seeds"
     assert re.search(r"cores|GPU|machine|on the seed alone", text), "no machine"
     assert f"]({page.name})" in (DOCS / "results" / "index.md").read_text()
+
+
+def test_each_kind_of_part_is_one_file_and_one_line():
+    """The how-tos show it: a block that is a file, and a line that enters what it defines in a registry."""
+    shown = set()
+    for page in (DOCS / "how_to").glob("*.md"):
+        text = page.read_text()
+        if "# file: " in text:
+            shown |= set(re.findall(r"^([A-Z_]+)\[\"\w+\"\] = ", text, re.MULTILINE))
+    assert shown == {entry.partition(":")[2] for entry in REGISTRIES}
 
 
 def test_sphinx_builds_it_without_a_warning(tmp_path):
