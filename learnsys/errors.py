@@ -5,6 +5,9 @@ from __future__ import annotations
 from os import PathLike, fspath
 from typing import Any
 
+_LONGEST = 600
+"""characters of a message: other libraries' reasons may hold their stack"""
+
 
 class LearnsysError(Exception):
     """Base of all errors that learnsys raises on purpose."""
@@ -32,6 +35,7 @@ class InputError(LearnsysError):
         self.file = None if file is None else fspath(file)
         self.place = place
         self.remedy = remedy
+        message = message if len(message) <= _LONGEST else message[:_LONGEST] + " ..."
         where = [str(part) for part in (self.file, place) if part is not None]
         text = " ".join(": ".join([*where, message + (f"; {remedy}" if remedy else "")]).splitlines())
         super().__init__("".join(each if each.isprintable() else "\ufffd" for each in text))  # text from files, too

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -265,10 +264,12 @@ def load_checkpoint(folder: Path, task: Task) -> Progress:
     try:
         record = json.loads(about["progress"])
         progress = Progress(weights=[groups[f"best{i}"] for i in range(len(record["best"]))], **record)
-        if not all(math.isfinite(count) and count >= 0 for count in (progress.rounds, progress.stale)):
-            raise ValueError("negative counts")
-        if not all({"round", "reward"} <= set(each) for each in progress.best):
-            raise KeyError("reward")
+        if not all(type(count) is int and count >= 0 for count in (progress.rounds, progress.stale)):
+            raise ValueError("its counts are none")
+        if not isinstance(progress.best, list) or not all(
+            type(each["round"]) is int and isinstance(each["reward"], float) for each in progress.best
+        ):
+            raise ValueError("its evaluations are none")
         task.load_weights(groups["weights"])
         task.load_state(groups.get("state", {}))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -287,7 +288,7 @@ def save_arrays(path: Path, arrays: Arrays, about: dict[str, str] | None = None)
     """
     from safetensors.numpy import save
 
-    content = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    content = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     header = {**(about or {}), "version": VERSION, "digest": _digest(content)}
     write_bytes(path, save(content, {"about": json.dumps(header, sort_keys=True)}))  # safetensors orders keys at random
 

@@ -35,11 +35,24 @@ def adam_moments(optimiser: torch.optim.Adam) -> Arrays:
 
 
 def load_adam_moments(optimiser: torch.optim.Adam, state: Arrays) -> None:
-    """Put moments back."""
+    """Put moments back.
+
+    Raises:
+        ValueError: they are not those of such parameters; the optimiser's kernels would write where they must not.
+    """
     moments: dict[int, dict[str, Tensor]] = {}
     for name, array in state.items():
         if name.startswith("adam/"):
             _, i, moment = name.split("/")
-            moments.setdefault(int(i), {})[moment] = torch.from_numpy(array.copy())
+            whole = array.reshape(()) if moment == "step" else array
+            moments.setdefault(int(i), {})[moment] = torch.from_numpy(whole.copy())
     groups = optimiser.state_dict()["param_groups"]
+    shapes = [tuple(parameter.shape) for group in optimiser.param_groups for parameter in group["params"]]
+    for number, found in moments.items():
+        shape = shapes[number] if 0 <= number < len(shapes) else None
+        wanted = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+        given = {name: tuple(tensor.shape) for name, tensor in found.items()}
+        sound = given == wanted and all(tensor.dtype == torch.float32 for tensor in found.values())
+        if not sound or not found["step"] >= 0:
+            raise ValueError(f"the moments of parameter {number} do not fit")
     optimiser.load_state_dict({"state": moments, "param_groups": groups})

@@ -134,9 +134,19 @@ class Stepper:
         return {"tags": self.tags, "touched": self.touched, "filled": self._filled, "position": self._position}
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
-        """Go on from the `state` of a stepper of the same shape over the same accesses."""
+        """Go on from the `state` of a stepper of the same shape over the same accesses.
+
+        Raises:
+            KeyError, ValueError: it is none; kernels would look where nothing is.
+        """
+        n, lines, ways = len(self.accesses), int(self.accesses.line.max(initial=-1)) + 1, self.tags.shape[1]
+        begins = np.concatenate([[0], self.ends[:-1]])
+        limits = {"tags": (-1, lines - 1), "touched": (-1, n - 1), "filled": (0, ways), "position": (begins, self.ends)}
         for name, array in self.state().items():
-            array[...] = state[name]
+            given, (low, high) = state[name], limits[name]
+            if given.shape != array.shape or (given < low).any() or (given > high).any():
+                raise ValueError(f"{name} is not that of such a cache")
+            array[...] = given
 
     def pending(self, lanes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Index of the access that each of the waiting `lanes` misses on, int64 (k,)."""

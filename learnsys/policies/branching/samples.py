@@ -3,7 +3,8 @@
 A set of samples is a folder with `manifest.jsonl` and shards. A shard holds the samples of one solving process as an
 Arrow IPC file (read by pyarrow, pandas, polars, ...), one record batch of one row for each sample, its buffers
 compressed with zstd. The columns are the fields of `Sample`; matrices are lists of fixed-size lists, so their widths
-are in the schema. Shards are memory-mapped, and reading a sample touches that sample only.
+are in the schema, whose metadata holds a checksum of each sample. Shards are memory-mapped, and reading a sample
+touches that sample only.
 
 The manifest has a line for each instance, in order: `instance`, `samples` (0: it has no shard), `file`, and what is
 known of the solving process. It is the truth: a shard that is not in it does not count.
@@ -12,6 +13,7 @@ known of the solving process. It is the truth: a shard that is not in it does no
 from __future__ import annotations
 
 import bisect
+import hashlib
 import json
 import operator
 import os
@@ -114,12 +116,22 @@ def write_shard(path: str | os.PathLike[str], samples: Sequence[Sample], about: 
             *(pa.field(name, pa.list_(pa.type_for_alias(kind))) for name, kind in _VECTORS.items()),
             *(pa.field(name, kind) for name, kind in _SCALARS.items()),
         ],
-        {"about": json.dumps(about or {}, sort_keys=True)},
+        {"about": json.dumps({**(about or {}), "digests": [_digest(each) for each in samples]}, sort_keys=True)},
     )
     options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=5))
     with atomic_path(path) as temporary, pa.ipc.new_file(temporary, schema, options=options) as file:
         for sample in samples:
             file.write_batch(pa.record_batch([_column(sample, field) for field in schema], schema=schema))
+
+
+def _digest(sample: Sample) -> str:
+    """Tells damaged samples, which Arrow has no checksum for."""
+    found = hashlib.blake2b(digest_size=8)
+    for field in fields(Sample):
+        value = np.asarray(getattr(sample, field.name))
+        found.update(f"{field.name} {value.shape} ".encode())
+        found.update(np.ascontiguousarray(value).tobytes())
+    return found.hexdigest()
 
 
 def _column(sample: Sample, field: pa.Field) -> pa.Array:
@@ -178,20 +190,18 @@ class Shard:
         try:
             self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
             missing = {field.name for field in fields(Sample)} - set(self._reader.schema.names)
+            self.about: dict[str, Any] = json.loads((self._reader.schema.metadata or {}).get(b"about", b"{}"))
+            """what the writer noted"""
+            self._digests = self.about.pop("digests", ())
         except FileNotFoundError:
             raise InputError("no such file", file=path) from None
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, AttributeError, TypeError) as error:
             raise self._damaged(error) from None
         if missing:
             raise InputError(f"no shard of samples: it lacks {min(missing)}", file=path)
 
     def __len__(self) -> int:
         return self._reader.num_record_batches
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What the writer noted."""
-        return json.loads((self._reader.schema.metadata or {}).get(b"about", b"{}"))
 
     def __getitem__(self, number: int) -> Sample:
         """Sample `number`, counted from 0. Its arrays are read-only."""
@@ -209,6 +219,8 @@ class Shard:
                 arrays[name] = rows.values.to_numpy().reshape(len(rows), rows.type.list_size)
             sample = Sample(**{name: each.item() if np.ndim(each) == 0 else each for name, each in arrays.items()})
             _check(sample)
+            if self._digests and self._digests[number] != _digest(sample):
+                raise ValueError("its arrays are not those that were written")
         except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError, LookupError) as error:
             raise self._damaged(error, number) from None
         return sample

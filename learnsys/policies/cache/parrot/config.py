@@ -50,6 +50,8 @@ class ModelConfig:
             raise InputError("a vocabulary needs 2 rows at least: the unknown and one known")
         if "byte" in (self.address_embedder, self.pc_embedder) and self.embedding % 8:
             raise InputError("the byte embedder needs an embedding width divisible by 8")
+        if self.line_size < 1 or self.line_size & (self.line_size - 1):
+            raise InputError(f"lines of {self.line_size} bytes are not possible", remedy="give a power of two")
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ class ParrotPolicy:
             pcs, addresses = (Vocabulary(arrays.pop(f"vocabulary/{kind}")) for kind in ("pc", "address"))
             policy = cls(config, pcs, addresses, device)
             policy.load_weights(arrays)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # the last: sizes beyond the memory
+        except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last: too large
             raise InputError(f"holds no Parrot ({error})", file=folder, remedy="train one there") from None
         policy.model.eval()
         return policy

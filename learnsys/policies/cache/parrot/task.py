@@ -243,6 +243,8 @@ class ParrotTask:
         return state | adam_moments(self._optimiser)
 
     def load_state(self, state: Arrays) -> None:
+        if state["place"].shape != (1,) or not 0 <= state["place"][0] < len(self.split.train):
+            raise ValueError("its place is not in the trace")
         self._place[...] = state["place"]
         self._stepper.restore({name[6:]: array for name, array in state.items() if name.startswith("cache/")})
         load_adam_moments(self._optimiser, state)
