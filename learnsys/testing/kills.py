@@ -21,8 +21,9 @@ PRELOAD = (
     "learnsys.policies.branching.features.training",
     "learnsys.policies.branching.gcnn.kida",
     "learnsys.policies.cache.parrot.training",
-    "learnsys.policies.independent_set.comparator.training",
-    "learnsys.policies.independent_set.learned.training",
+    "learnsys.policies.independent_set.comparator.task",
+    "learnsys.policies.independent_set.learned.task",
+    "learnsys.policies.independent_set.training",
 )
 """imported once, before the processes that are killed fork: killing imports would show nothing"""
 
