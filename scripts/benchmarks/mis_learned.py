@@ -118,7 +118,7 @@ def training(seed: int, quick: bool) -> Iterator[dict[str, Any]]:
     }
 
 
-SETS = {"rb-small": (20, 0.02, 0.1), "rb-large": (4, 0.3, 1.0), "er-700-800": (4, 0.3, 1.0)}
+SETS = {"rb-small": (100, 0.02, 0.1), "rb-large": (20, 0.3, 1.0), "er-700-800": (10, 0.3, 1.0)}
 """family -> graphs, CPU seconds for roll-outs at equal time, CPU seconds of NuMVC that the best known sets get here"""
 
 
@@ -130,7 +130,7 @@ def learned(name: str, seed: int, quick: bool) -> Iterator[dict[str, Any]]:
     trained = shipped_for(name)
     rows = [["greedy", *_row(Greedy(), graphs, best, 1)]]
     if name == "rb-small" and COMPARATOR.exists():
-        for times in (1, 5):
+        for times in (1, 5, 16):
             policy = ComparatorPolicy.load(COMPARATOR)
             rows.append([f"comparator, {times} roll-outs", *_row(policy, graphs, best, times)])
     for times in (1, 16, None):
@@ -185,7 +185,7 @@ def best_sizes(graphs: Sequence[tuple[str, Graph]], seconds: float) -> dict[str,
     return {name: known.size(graph) or 0 for name, graph in graphs}
 
 
-GUIDED = {"rb-large": (4, (0.05, 0.1, 0.3)), "frb50-23": (2, (0.05, 0.1, 0.3)), "frb59-26": (2, (0.05, 0.1, 0.3))}
+GUIDED = {"rb-large": (20, (0.05, 0.1, 0.3)), "frb50-23": (5, (0.05, 0.1, 0.3)), "frb59-26": (5, (0.05, 0.1, 0.3))}
 """family -> graphs, CPU seconds"""
 
 
