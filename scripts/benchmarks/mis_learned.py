@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.mis_classical import BEST_KNOWN, graphs_of
 
+from benchmarks.mis_classical import BEST_KNOWN, graphs_of
 from learnsys.graphs import Graph, batch_graphs, make_family
 from learnsys.policies.independent_set.base import IndependentSetPolicy
 from learnsys.policies.independent_set.best_known import BestKnown
