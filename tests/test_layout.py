@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -114,3 +115,18 @@ def test_environment_is_not_the_source_tree():
     command = [sys.executable, "-m", "learnsys", "--help"]
     text = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=True).stdout
     assert "cache simulate" in text
+
+
+def test_every_dependency_has_its_licence_listed():
+    """`scripts/licences` writes the page."""
+    rows = re.findall(r"^\| (\S+) \| .+ \| (.+) \| .+ \|$", (ROOT / "docs/licences.md").read_text(), re.M)
+    listed = {name: licence for name, licence in rows if name not in ("package", "---")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    wanted += [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1].isalnum()]
+    names = {re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", each)[0]).lower() for each in wanted}
+    assert len(names) > 90 and names <= set(listed)
+    assert "?" not in listed.values()
