@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,11 +11,10 @@ from numpy.typing import NDArray
 
 from learnsys.envs.branching.observations.khalil import FEATURES, Khalil2016
 from learnsys.errors import InputError
-from learnsys.files import write_json
-from learnsys.imitation import Arrays, load_arrays, save_arrays
+from learnsys.imitation import Arrays
 from learnsys.policies.branching.base import BranchingPolicy
 from learnsys.policies.branching.features.kernel import LARGEST, feature_matrix, sum_of_trees
-from learnsys.runs import read_json
+from learnsys.policies.saved import save_policy, saved_policy
 
 WIDTH = 2 * len(FEATURES)
 """columns of the matrix that the policies see, see `kernel.feature_matrix`"""
@@ -59,10 +57,7 @@ class FeaturePolicy(BranchingPolicy):
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and, unless a run has put its own, `config.json`."""
-        folder = Path(folder)
-        save_arrays(folder / "model.safetensors", self.arrays)
-        if not (folder / "config.json").exists():
-            write_json(folder / "config.json", {"policy": self.name, "pseudo_candidates": self.pseudo_candidates})
+        save_policy(folder, self.arrays, {"policy": self.name, "pseudo_candidates": self.pseudo_candidates})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -71,13 +66,8 @@ class FeaturePolicy(BranchingPolicy):
         Raises:
             InputError: a file is missing, damaged or another policy's.
         """
-        folder = Path(folder)
-        about: Any = read_json(folder / "config.json")
-        arrays, _ = load_arrays(folder / "model.safetensors")
-        try:
+        with saved_policy(folder, cls.name) as (about, arrays):
             return cls(arrays, bool(about.get("pseudo_candidates", False)))
-        except (KeyError, ValueError, AttributeError, InputError) as error:
-            raise InputError(f"holds no {cls.name} ({error})", file=folder, remedy="train it there") from None
 
 
 class TreesPolicy(FeaturePolicy):

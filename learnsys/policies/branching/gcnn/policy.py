@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,12 @@ from numpy.typing import NDArray
 from learnsys.envs.branching.observations.base import BipartiteObservation
 from learnsys.envs.branching.observations.node_bipartite import NodeBipartite
 from learnsys.errors import InputError
-from learnsys.files import write_json
-from learnsys.imitation import Arrays, load_arrays, save_arrays
+from learnsys.imitation import Arrays
 from learnsys.policies.branching.base import BranchingPolicy
 from learnsys.policies.branching.gcnn.config import ModelConfig
 from learnsys.policies.branching.gcnn.inference import Scorer
 from learnsys.policies.branching.gcnn.observation_kernel import clean, compress
-from learnsys.runs import read_json
+from learnsys.policies.saved import save_policy, saved_policy
 
 
 class GcnnPolicy(BranchingPolicy):
@@ -70,11 +68,8 @@ class GcnnPolicy(BranchingPolicy):
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and, unless a run has put its own, `config.json`."""
-        folder = Path(folder)
-        save_arrays(folder / "model.safetensors", dict(self._weights))
-        if not (folder / "config.json").exists():
-            about = {"policy": self.name, "model": asdict(self.config), "pseudo_candidates": self.pseudo_candidates}
-            write_json(folder / "config.json", about)
+        about = {"policy": self.name, "model": asdict(self.config), "pseudo_candidates": self.pseudo_candidates}
+        save_policy(folder, dict(self._weights), about)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> GcnnPolicy:
@@ -83,10 +78,5 @@ class GcnnPolicy(BranchingPolicy):
         Raises:
             InputError: a file is missing, damaged or another policy's.
         """
-        folder = Path(folder)
-        about: Any = read_json(folder / "config.json")
-        arrays, _ = load_arrays(folder / "model.safetensors")
-        try:
+        with saved_policy(folder, "GCNN") as (about, arrays):
             return cls(ModelConfig(**about["model"]), arrays, bool(about.get("pseudo_candidates", False)))
-        except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
-            raise InputError(f"holds no GCNN ({error})", file=folder, remedy="train one there") from None

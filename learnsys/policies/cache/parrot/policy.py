@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,7 @@ from learnsys.envs.cache.accesses import Accesses
 from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.envs.cache.stepper import Stepper
 from learnsys.errors import InputError
-from learnsys.files import write_json
-from learnsys.imitation import Arrays, Report, load_arrays, save_arrays, silent
+from learnsys.imitation import Arrays, Report, silent
 from learnsys.policies.cache.parrot.agent import actions
 from learnsys.policies.cache.parrot.config import ModelConfig
 from learnsys.policies.cache.parrot.data import line_keys
@@ -26,8 +24,8 @@ from learnsys.policies.cache.parrot.embedders import Vocabulary
 from learnsys.policies.cache.parrot.features import line_features, past_of
 from learnsys.policies.cache.parrot.model import ParrotModel
 from learnsys.policies.cache.parrot.rollout import roll_out
+from learnsys.policies.saved import save_policy, saved_policy
 from learnsys.policies.torch_arrays import load_parameters, parameters
-from learnsys.runs import read_json
 
 
 @dataclass(frozen=True)
@@ -185,12 +183,9 @@ class ParrotPolicy:
         Args:
             half: round the weights to float16, for half the bytes.
         """
-        folder = Path(folder)
         vocabularies = {"vocabulary/pc": self.pcs.values, "vocabulary/address": self.addresses.values}
         weights = {name: array.astype(np.float16) if half else array for name, array in self.weights().items()}
-        save_arrays(folder / "model.safetensors", {**weights, **vocabularies})
-        if not (folder / "config.json").exists():
-            write_json(folder / "config.json", {"policy": self.name, "model": asdict(self.config)})
+        save_policy(folder, {**weights, **vocabularies}, {"policy": self.name, "model": asdict(self.config)})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> ParrotPolicy:
@@ -199,15 +194,10 @@ class ParrotPolicy:
         Raises:
             InputError: a file is missing, damaged or another policy's.
         """
-        folder = Path(folder)
-        about: Any = read_json(folder / "config.json")
-        arrays, _ = load_arrays(folder / "model.safetensors")
-        try:
+        with saved_policy(folder, "Parrot") as (about, arrays):
             config = ModelConfig(**about["model"])
             pcs, addresses = (Vocabulary(arrays.pop(f"vocabulary/{kind}")) for kind in ("pc", "address"))
             policy = cls(config, pcs, addresses, device)
             policy.load_weights(arrays)
-        except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last: too large
-            raise InputError(f"holds no Parrot ({error})", file=folder, remedy="train one there") from None
         policy.model.eval()
         return policy

@@ -5,23 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learnsys.errors import InputError
-from learnsys.files import write_json
 from learnsys.graphs import Graph, batch_graphs
-from learnsys.imitation import Arrays, load_arrays, save_arrays
+from learnsys.imitation import Arrays
 from learnsys.policies.independent_set.base import Clock, Found, IndependentSetPolicy
 from learnsys.policies.independent_set.comparator.config import ModelConfig
 from learnsys.policies.independent_set.comparator.model import ComparatorModel
 from learnsys.policies.independent_set.comparator.rollout import RollOuts, run_recursions
 from learnsys.policies.independent_set.comparator.weights import Weights
+from learnsys.policies.saved import save_policy, saved_policy
 from learnsys.policies.torch_arrays import load_parameters, parameters
-from learnsys.runs import read_json
 
 Problem = Literal["independent_set", "vertex_cover"]
 
@@ -83,11 +80,8 @@ class ComparatorPolicy(IndependentSetPolicy):
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and, unless a run has put its own, `config.json`."""
-        folder = Path(folder)
-        save_arrays(folder / "model.safetensors", self.weights())
-        if not (folder / "config.json").exists():
-            content = {"policy": self.name, "model": asdict(self.config), "training": {"problem": self.problem}}
-            write_json(folder / "config.json", content)
+        content = {"policy": self.name, "model": asdict(self.config), "training": {"problem": self.problem}}
+        save_policy(folder, self.weights(), content)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> ComparatorPolicy:
@@ -96,14 +90,9 @@ class ComparatorPolicy(IndependentSetPolicy):
         Raises:
             InputError: a file is missing, damaged or another policy's.
         """
-        folder = Path(folder)
-        about: Any = read_json(folder / "config.json")
-        arrays, _ = load_arrays(folder / "model.safetensors")
-        try:
+        with saved_policy(folder, "comparator") as (about, arrays):
             policy = cls(ModelConfig(**about["model"]), about["training"]["problem"])
             policy.load_weights(arrays)
-        except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last: too large
-            raise InputError(f"holds no comparator ({error})", file=folder, remedy="train one there") from None
         return policy
 
 

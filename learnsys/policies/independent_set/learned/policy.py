@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learnsys.errors import InputError
-from learnsys.files import write_json
 from learnsys.graphs import Graph
-from learnsys.imitation import Arrays, load_arrays, save_arrays
+from learnsys.imitation import Arrays
 from learnsys.policies.independent_set.base import Clock, Found, IndependentSetPolicy
 from learnsys.policies.independent_set.comparator.policy import stream_seeds
 from learnsys.policies.independent_set.learned import construct as kernel
 from learnsys.policies.independent_set.learned.config import ModelConfig
 from learnsys.policies.independent_set.learned.model import VertexScorer
 from learnsys.policies.independent_set.learned.weights import Weights
+from learnsys.policies.saved import save_policy, saved_policy
 from learnsys.policies.torch_arrays import load_parameters, parameters
-from learnsys.runs import read_json
 
 Scores = Literal["learned", "random", "degree"]
 SOURCES: Mapping[str, int] = {"learned": kernel.LEARNED, "random": kernel.RANDOM, "degree": kernel.DEGREE}
@@ -104,10 +102,7 @@ class ScoredConstruction(IndependentSetPolicy):
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and, unless a run has put its own, `config.json`."""
-        folder = Path(folder)
-        save_arrays(folder / "model.safetensors", self.weights())
-        if not (folder / "config.json").exists():
-            write_json(folder / "config.json", {"policy": self.name, "model": asdict(self.config)})
+        save_policy(folder, self.weights(), {"policy": self.name, "model": asdict(self.config)})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], **arguments: Any) -> ScoredConstruction:
@@ -116,12 +111,7 @@ class ScoredConstruction(IndependentSetPolicy):
         Raises:
             InputError: a file is missing, damaged or another policy's.
         """
-        folder = Path(folder)
-        about: Any = read_json(folder / "config.json")
-        arrays, _ = load_arrays(folder / "model.safetensors")
-        try:
+        with saved_policy(folder, "learnsys_mis") as (about, arrays):
             policy = cls(ModelConfig(**about["model"]), **arguments)
             policy.load_weights(arrays)
-        except (InputError, KeyError, TypeError, ValueError, RuntimeError) as error:  # the last: too large
-            raise InputError(f"holds no learnsys_mis ({error})", file=folder, remedy="train one there") from None
         return policy
