@@ -13,18 +13,6 @@ from learnsys.traces.trace import Trace
 
 ID = "learnsys/CacheReplacement-v0"
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def trace_of(lines, pcs=None):
-    lines = np.asarray(lines, np.uint64)
-    return Trace(address=lines * np.uint64(64), pc=None if pcs is None else np.asarray(pcs, np.uint64))
-
-
-def random_trace(n=3000, lines=200, seed=0):
-    rng = np.random.default_rng(seed)
-    return trace_of(np.minimum(rng.exponential(lines / 4, n).astype(int), lines - 1), rng.integers(1, 9, n))
-
-
 SMALL = {"capacity": "2KiB", "ways": 4}  # 8 sets
 
 
@@ -33,7 +21,8 @@ def test_raw_words_do_not_break_ready_made_agents(observation):
     """64-bit numbers are of no use to such a network, but they pass through it."""
     from sb3_contrib import MaskablePPO
 
-    trace = Trace(address=random_trace(300).address + np.uint64(2**63), pc=random_trace(300).pc)
+    lines, pcs = np.random.default_rng(0).integers(1, [[50], [9]], (2, 300)).astype(np.uint64)
+    trace = Trace(address=lines * np.uint64(64) + np.uint64(2**63), pc=pcs)
     env = gym.make(ID, trace=trace, **SMALL, decide="access", observation=observation, history=2)
     model = MaskablePPO("MultiInputPolicy", env, n_steps=32, batch_size=32, n_epochs=1, device="cpu").learn(64)
     assert all(bool(parameter.isfinite().all()) for parameter in model.policy.parameters())
