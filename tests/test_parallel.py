@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from learnsys.cli import main
 from learnsys.errors import InputError
 from learnsys.parallel import BACKENDS, RETRIES, run_parallel
 
@@ -83,6 +85,32 @@ def test_refusals():
         list(run_parallel(abs, [], backend="slurm"))
     with pytest.raises(InputError, match="leave out the address"):
         list(run_parallel(abs, [(1,)], address="tcp://127.0.0.1:1"))
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """The address of a dask cluster with two workers."""
+    LocalCluster = pytest.importorskip("distributed").LocalCluster
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as found:
+        yield found.scheduler_address
+
+
+ABLATION = "cache ablate --traces sample:gnugo --accesses 20000 --capacity 32KiB --seeds 1 --variants full,no\\ DAgger "
+ABLATION += "--set training.steps=2 loop.rounds=1 collect=8000 batch=2 --out OUT"
+EVALUATION = "mis evaluate GRAPHS --policies greedy,arw --time inf --iterations 50 --out OUT"
+
+
+@pytest.mark.parametrize("line", [ABLATION, EVALUATION], ids=["sweep", "evaluation"])
+def test_sweeps_and_evaluations_on_a_cluster(line, cluster, tmp_path):
+    assert main(["mis", "generate", "er-700-800", "--count", "2", "--out", str(tmp_path / "graphs")]) == 0
+    folders = tmp_path / "here", tmp_path / "there"
+    for folder, where in zip(folders, ("", f" --backend dask --address {cluster}"), strict=True):
+        words = shlex.split(line.replace("OUT", str(folder)).replace("GRAPHS", str(tmp_path / "graphs")) + where)
+        assert main(words) == 0
+    here, there = (sorted(path.relative_to(folder) for path in folder.rglob("summary.json")) for folder in folders)
+    assert here == there and here
+    for name in here:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
 @pytest.mark.parametrize("backend", ["dask", "ray"])

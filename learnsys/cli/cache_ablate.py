@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from learnsys.errors import InputError
+
+if TYPE_CHECKING:
+    from learnsys.envs.cache.geometry import CacheGeometry
+    from learnsys.policies.cache.parrot.config import ParrotConfig
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -30,6 +34,9 @@ def ablate(
     capacity: str = "2MiB",
     ways: int = 16,
     set: tuple[str, ...] = (),
+    workers: int = 1,
+    backend: str = "loky",
+    address: str | None = None,
     json: bool = False,
 ) -> int:
     """Train a recipe with one part left out at a time, and print what each part is worth.
@@ -48,17 +55,19 @@ def ablate(
         capacity: bytes held, such as 2MiB.
         ways: lines in a set.
         set: settings of the recipe to change in all variants, such as training.steps=500.
+        workers: runs at a time; -1 is one for each core.
+        backend: loky for this machine, dask or ray for a cluster that sees OUT and the traces.
+        address: of the cluster.
         json: print the summary as JSON.
     """
     from learnsys.cli.cache_jobs import split
-    from learnsys.cli.console import print_json, print_table, progress_report
+    from learnsys.cli.console import print_json, print_table, progress_bar
     from learnsys.envs.cache.geometry import CacheGeometry, parse_bytes
     from learnsys.files import write_json
     from learnsys.lookup import look_up
+    from learnsys.parallel import run_parallel
     from learnsys.policies.cache.parrot.config import RECIPES, ablated
-    from learnsys.policies.cache.parrot.training import train_parrot
     from learnsys.settings import override
-    from learnsys.traces import read_trace
 
     names = split(variants)
     full = look_up(RECIPES, recipe, "recipe")()
@@ -70,21 +79,22 @@ def ablate(
         raise InputError("two traces have the same name", remedy="rename one of the files")
     geometry = CacheGeometry(parse_bytes(capacity), ways)
     configs = {name: override(ablated(full, **VARIANTS[name]), set) for name in names}
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in names}
+    jobs, places = [], []
     for trace in traces:
-        read = read_trace(trace)
-        if read.objects:
-            raise InputError("holds objects, not addresses", file=trace, remedy="use a trace of a program's accesses")
-        read = read[:accesses] if accesses else read
         label = Path(trace).stem.removeprefix("sample:")
         for name, config in configs.items():
             config = replace(config, model=replace(config.model, line_size=geometry.line_size))
             for seed in range(seeds):
                 folder = out / label / name.replace(" ", "-") / f"seed-{seed}"
                 about = {"recipe": recipe, "variant": name, "trace": trace}
-                with progress_report(f"{label}, {name}, seed {seed}") as report:
-                    summary = train_parrot(read, config, geometry, folder, seed=seed, about=about, report=report)
-                found[name].setdefault(label, []).append(summary)
+                jobs.append((trace, accesses, config, geometry, folder, seed, about))
+                places.append((name, label))
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in names}
+    with progress_bar(f"{recipe}: runs", len(jobs)) as advance:
+        summaries = run_parallel(_train, jobs, workers=workers, backend=backend, address=address)
+        for (name, label), summary in zip(places, summaries, strict=True):
+            found[name].setdefault(label, []).append(summary)
+            advance(1)
     result = {
         name: {
             label: {part: [run[part]["normalised"] for run in runs] for part in ("validation", "test")}
@@ -104,6 +114,26 @@ def ablate(
         title = f"{recipe}, normalised hit rate in the {part} part: mean of {seeds} seeds (lowest, highest)"
         print_table(title, ["variant", *labels, "mean"], rows)
     return 0
+
+
+def _train(
+    trace: str,
+    accesses: int,
+    config: ParrotConfig,
+    geometry: CacheGeometry,
+    folder: Path,
+    seed: int,
+    about: dict[str, str],
+) -> dict[str, Any]:
+    """One run; its summary."""
+    from learnsys.policies.cache.parrot.training import train_parrot
+    from learnsys.traces import read_trace
+
+    read = read_trace(trace)
+    if read.objects:
+        raise InputError("holds objects, not addresses", file=trace, remedy="use a trace of a program's accesses")
+    read = read[:accesses] if accesses else read
+    return train_parrot(read, config, geometry, folder, seed=seed, about=about)
 
 
 def spread(values: list[float | None]) -> str:

@@ -26,6 +26,8 @@ def evaluate(
     seeds: int = 1,
     best_known: Path | None = None,
     workers: int = 1,
+    backend: str = "loky",
+    address: str | None = None,
     out: Path | None = None,
     json: bool = False,
 ) -> int:
@@ -42,6 +44,8 @@ def evaluate(
         seeds: runs of each policy on each graph, with seeds 0, 1, ...
         best_known: the file of best sets; best_known.json in the folder unless given.
         workers: runs at a time; -1 is one for each core.
+        backend: loky for this machine, dask or ray for a cluster.
+        address: of the cluster.
         out: a run folder: summary.json, results.csv (each run), timings.json, report.html (quality against time).
         json: print JSON instead of a table.
     """
@@ -67,7 +71,7 @@ def evaluate(
     improved = 0
     with progress_bar("searching", len(named) * len(chosen) * seeds) as advance:
         try:
-            for trial in run_trials(chosen, named, limits, seeds, workers):
+            for trial in run_trials(chosen, named, limits, seeds, workers, backend, address):
                 trials.append(trial)
                 improved += known.offer(trial.graph, by_name[trial.graph], trial.solution, trial.policy)
                 advance(1)

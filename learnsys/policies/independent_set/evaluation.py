@@ -32,24 +32,23 @@ def run_trials(
     limits: Limits,
     seeds: int,
     workers: int = 1,
+    backend: str = "loky",
+    address: str | None = None,
 ) -> Iterator[Trial]:
     """Run every policy on every graph with seeds 0 to `seeds` - 1.
 
     Args:
         policies: label -> what `make_independent_set_policy` takes.
         graphs: with their names.
-        workers: processes; -1 is one for each core.
+        workers, backend, address: as in `run_parallel`.
 
     Raises:
-        InputError: a policy does not exist, or needs a limit.
+        InputError: a policy does not exist, or needs a limit, or the cluster does not answer.
     """
     made = {label: make_independent_set_policy(name) for label, name in policies.items()}  # all, before any runs
     jobs = [(policy, graph, limits, seed) for policy in made.values() for _, graph in graphs for seed in range(seeds)]
     names = [(label, name, seed) for label in made for name, _ in graphs for seed in range(seeds)]
-    if workers == 1:
-        solutions: Iterator[Solution] = (_solve(*job) for job in jobs)
-    else:
-        solutions = run_parallel(_solve, jobs, workers=workers)
+    solutions = run_parallel(_solve, jobs, workers=workers, backend=backend, address=address)
     for (label, name, seed), solution in zip(names, solutions, strict=True):
         yield Trial(label, name, seed, solution)
 
