@@ -92,6 +92,7 @@ REFERENCE: dict[str, list[str]] = {
         "learnsys.policies.branching.rule",
         "learnsys.policies.branching.features.policy",
         "learnsys.policies.branching.features.training",
+        *(f"learnsys.policies.branching.gcnn.{name}" for name in ("config", "policy", "model", "kida")),
         "learnsys.policies.branching.reinforce",
     ],
     "branching observations": [
@@ -113,6 +114,10 @@ REFERENCE: dict[str, list[str]] = {
         "learnsys.policies.cache.base",
         "learnsys.policies.cache.registry",
         "learnsys.policies.cache.simulation",
+        "learnsys.policies.cache.object_simulation",
+        "learnsys.policies.cache.guard",
+        "learnsys.policies.cache.learned.policy",
+        *(f"learnsys.policies.cache.parrot.{name}" for name in ("config", "policy", "model")),
     ],
     "independent set": [
         *(
@@ -120,6 +125,7 @@ REFERENCE: dict[str, list[str]] = {
             for name in (
                 *("solve", "base", "registry", "greedy", "arw", "numvc", "reductions", "exact", "auto"),
                 *("evaluation", "best_known"),
+                *("comparator.config", "comparator.policy", "learned.config", "learned.policy"),
             )
         ),
         "learnsys.envs.independent_set.milp",
@@ -136,7 +142,7 @@ REFERENCE: dict[str, list[str]] = {
     ],
     "core": [
         f"learnsys.{name}"
-        for name in ("errors", "lookup", "files", "runs", "settings", "parallel", "statistics", "imitation")
+        for name in ("errors", "lookup", "files", "runs", "report", "settings", "parallel", "statistics", "imitation")
     ],
 }
 

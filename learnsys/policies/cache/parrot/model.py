@@ -27,8 +27,9 @@ class ParrotModel(nn.Module):
 
     Shapes: B sequences of T accesses; S decisions, one at each of the last S accesses of a sequence; L lines in a
     set; E embedding, D hidden width, H history, M = E + 2.
-        pc, address int64 (B, T) -> memory float32 (B, T, M)
-        line vectors (B, S, L, E), memory of the last S + H - 1 accesses -> scores, reuse (B, S, L)
+
+    - pc, address int64 (B, T) -> memory float32 (B, T, M)
+    - line vectors (B, S, L, E), memory of the last S + H - 1 accesses -> scores, reuse (B, S, L)
     """
 
     positions: Tensor
