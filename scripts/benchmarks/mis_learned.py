@@ -128,17 +128,17 @@ def learned(name: str, seed: int, quick: bool) -> Iterator[dict[str, Any]]:
     graphs = graphs_of(name, max(2, count // 4) if quick else count, seed)
     best = best_sizes(graphs, search)
     trained = shipped_for(name)
-    rows = [["greedy", *_row(Greedy(), graphs, best, 1)]]
+    rows = [["greedy", *row_of(Greedy(), graphs, best, 1)]]
     if name == "rb-small" and COMPARATOR.exists():
         for times in (1, 5, 16):
             policy = ComparatorPolicy.load(COMPARATOR)
-            rows.append([f"comparator, {times} roll-outs", *_row(policy, graphs, best, times)])
+            rows.append([f"comparator, {times} roll-outs", *row_of(policy, graphs, best, times)])
     for times in (1, 16, None):
         for label, policy in _pipelines(trained, False).items():
             what = f"{times} roll-outs" if times else f"{budget} CPU-s"
-            rows.append([f"{label}, {what}", *_row(policy, graphs, best, times, budget)])
+            rows.append([f"{label}, {what}", *row_of(policy, graphs, best, times, budget)])
     for label, policy in _pipelines(trained, True).items():
-        rows.append([f"{label}, reductions, 16 roll-outs", *_row(policy, graphs, best, 16)])
+        rows.append([f"{label}, reductions, 16 roll-outs", *row_of(policy, graphs, best, 16)])
     yield {
         "title": f"{name}: {len(graphs)} graphs, best known {np.mean(list(best.values())):.2f}, seeds {SEEDS}",
         "columns": ["policy", "mean size", "± seeds", "of best", "roll-outs", "CPU-s"],
@@ -155,14 +155,18 @@ def _pipelines(trained: Path, reduce: bool) -> dict[str, ScoredConstruction]:
     }
 
 
-def _row(
+def row_of(
     policy: IndependentSetPolicy,
     graphs: Sequence[tuple[str, Graph]],
     best: dict[str, int],
     times: int | None,
     budget: float = 0.0,
 ) -> list[Any]:
-    """Mean size, its deviation over seeds, mean ratio to the best known, roll-outs and CPU seconds of one policy."""
+    """Mean size, its deviation over seeds, mean ratio to the best known, roll-outs and CPU seconds of one policy.
+
+    Args:
+        times: roll-outs; None for as many as fit into `budget` CPU seconds.
+    """
     limits: dict[str, Any] = {"iterations": times} if times else {"seconds": budget}
     means, ratios, counts, seconds = [], [], [], []
     for seed in SEEDS:
