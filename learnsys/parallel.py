@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,10 @@ def _here(function: Callable[..., Any], jobs: list[Job], workers: int, backend: 
                 last = done
                 if deaths > RETRIES:
                     raise _dying(done) from None
+            finally:
+                with warnings.catch_warnings():  # that a caller who has enough leaves jobs undone
+                    warnings.simplefilter("ignore", UserWarning)
+                    results.close()
 
 
 def _on_dask(function: Callable[..., Any], jobs: Iterable[Job], workers: int, address: str | None) -> Iterator[Any]:

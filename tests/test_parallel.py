@@ -119,3 +119,10 @@ def test_no_cluster_at_the_address(backend):
     address = {"dask": "tcp://127.0.0.1:9", "ray": "127.0.0.1:9"}[backend]
     with pytest.raises(InputError, match=f"no {backend} cluster answers at"):
         list(run_parallel(abs, [(1,)], backend=backend, address=address))
+
+
+def test_a_caller_who_has_enough_may_leave_without_a_warning(recwarn):
+    results = run_parallel(abs, [(-i,) for i in range(50)], workers=2)
+    assert [next(results), next(results)] == [0, 1]
+    results.close()
+    assert not recwarn.list
