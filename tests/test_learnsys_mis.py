@@ -24,7 +24,7 @@ from learnsys.policies.independent_set.learned.policy import ScoredConstruction
 from learnsys.policies.independent_set.learned.shipped import FOLDER, shipped, shipped_for
 from learnsys.policies.independent_set.learned.task import LearnedTask, open_vertices
 from learnsys.policies.independent_set.learned.weights import Weights
-from learnsys.policies.independent_set.padded import PaddedGraphs
+from learnsys.policies.independent_set.padded import PaddedGraphs, make_adam
 from learnsys.policies.independent_set.registry import make_independent_set_policy
 from learnsys.policies.independent_set.training import train_on_graphs
 from learnsys.settings import override
@@ -82,7 +82,8 @@ def test_padded_fitting_takes_the_same_steps(device):
     found = []
     for where in ("cpu", device):
         model = scorer(16, 2).model.to(where)
-        optimiser = torch.optim.SGD(model.parameters(), 0.1)  # Adam would scale up rounding errors
+        rate = 0.1 if where == "cpu" else torch.tensor(0.1, device=where)
+        optimiser = torch.optim.SGD(model.parameters(), rate, fused=True)  # Adam would scale up rounding errors
         if not found:
             fitting = SparseFitting(model, optimiser, graphs, states, TrainingConfig(batch=3))
         else:
@@ -93,6 +94,21 @@ def test_padded_fitting_takes_the_same_steps(device):
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
     for one, other in zip(found[0][1], found[1][1], strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=2e-5)
+
+
+@needs_cuda
+def test_recorded_steps_take_the_learning_rate_of_the_moment():
+    graph = random_graph(20, 0.3, 1)
+    left = open_vertices(graph, np.array([0]))
+    states = [(0, left, np.arange(left.sum(), dtype=np.float32))]
+    model = scorer(16, 2).model.to("cuda")
+    padded = PaddedGraphs(batch_graphs([graph]), "cuda")
+    fitting = PaddedScoring(model, make_adam(model, 0.1), padded, states, TrainingConfig(batch=1), 1)
+    before = [each.detach().clone() for each in model.parameters()]
+    fitting.epoch(np.zeros(1, np.int64), [0.0])
+    assert all(torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
+    fitting.epoch(np.zeros(1, np.int64), [0.01])
+    assert not torch.equal(before[0], next(model.parameters()))
 
 
 def test_scores_do_not_depend_on_the_numbers_of_vertices():
