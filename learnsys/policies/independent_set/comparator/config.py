@@ -104,13 +104,12 @@ def comparator_spread() -> ComparatorConfig:
 
     The paper's roots teach the first decisions only, and nearly all of their pairs tell that a graph with more vertices
     left is better. Here the two graphs of one decision are compared, the last decisions are taught too, and validation
-    chooses among more networks. With the softmax once: labels that are often wrong must not drive the logits apart.
+    chooses among more networks.
     """
     config = comparator_mixed()
     training = replace(
         config.training,
         spread=True, siblings=True, kept=40, roots=90, roll_outs=1, greedy_sets=8, epochs=6, sample=5120,
-        double_softmax=False,
     )  # fmt: skip
     return replace(config, training=training, loop=replace(config.loop, rounds=20, keep=12, average=3))
 
