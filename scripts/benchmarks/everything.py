@@ -24,7 +24,14 @@ AREAS: dict[str, list[tuple[str, list[str]]]] = {
     "Parrot": [("bench_parrot", ["speed"])],
     "observations": [("bench_branching", ["observations", "strong_branching"])],
     "branching": [("bench_branching", ["steps", "gcnn"])],
-    "independent set": [("bench_mis", ["kernels", "steps", "products", "recursion", "training", "quality"])],
+    "independent set": [
+        ("bench_mis", ["kernels", "steps", "products", "recursion", "training"]),
+        (
+            "bench_mis",
+            ["quality-rb-small", "quality-rb-large", "quality-er-700-800", "quality-sat", "quality-frb50-23"],
+        ),
+        ("bench_mis", ["quality-frb59-26", "quality-sparse-250k"]),
+    ],
 }
 """area -> scripts and the parts of them that compare with peers"""
 

@@ -62,29 +62,29 @@ def anytime_rows(
     return ["policy", *(f"{budget:g} s" for budget in budgets), "of best", "at best", "CPU-s used"], rows
 
 
-def quality(seed: int, quick: bool) -> Iterator[dict[str, Any]]:
-    """Mean sizes against CPU seconds on each set."""
-    for name, (count, budgets, policies) in SETS.items():
-        if quick:
-            count, budgets = max(1, count // 10), budgets[:-1]
-        graphs = graphs_of(name, count, seed)
-        known = BestKnown(BEST_KNOWN)
-        trials = list(run_trials({each: each for each in policies}, graphs, Limits(budgets[-1]), 1))
-        by_name = dict(graphs)
-        for trial in trials:
-            known.offer(trial.graph, by_name[trial.graph], trial.solution, trial.policy)
-        known.save()
-        best = {each: known.size(graph) or 0 for each, graph in graphs}
-        columns, rows = anytime_rows(trials, best, budgets)
-        proved = sum(known.proved(graph) for _, graph in graphs)
-        n, m = (float(np.mean([getattr(graph, each) for _, graph in graphs])) for each in "nm")
-        yield {
-            "title": f"{name}: {count} graphs, {n:,.0f} vertices, {m:,.0f} edges; "
-            f"best known {np.mean(list(best.values())):,.2f}, {proved} proved",
-            "columns": columns,
-            "rows": rows,
-            "goals": GOALS.get(name, []),
-        }
+def quality(name: str, seed: int, quick: bool) -> Iterator[dict[str, Any]]:
+    """Mean sizes on a set against CPU seconds."""
+    count, budgets, policies = SETS[name]
+    if quick:
+        count, budgets = max(1, count // 10), budgets[:-1]
+    graphs = graphs_of(name, count, seed)
+    known = BestKnown(BEST_KNOWN)
+    trials = list(run_trials({each: each for each in policies}, graphs, Limits(budgets[-1]), 1))
+    by_name = dict(graphs)
+    for trial in trials:
+        known.offer(trial.graph, by_name[trial.graph], trial.solution, trial.policy)
+    known.save()
+    best = {each: known.size(graph) or 0 for each, graph in graphs}
+    columns, rows = anytime_rows(trials, best, budgets)
+    proved = sum(known.proved(graph) for _, graph in graphs)
+    n, m = (float(np.mean([getattr(graph, each) for _, graph in graphs])) for each in "nm")
+    yield {
+        "title": f"{name}: {count} graphs, {n:,.0f} vertices, {m:,.0f} edges; "
+        f"best known {np.mean(list(best.values())):,.2f}, {proved} proved",
+        "columns": columns,
+        "rows": rows,
+        "goals": GOALS.get(name, []),
+    }
 
 
 GOALS = {
