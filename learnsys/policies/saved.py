@@ -37,6 +37,7 @@ def saved_policy(folder: str | os.PathLike[str], kind: str) -> Iterator[tuple[An
     arrays, _ = load_arrays(folder / "model.safetensors")
     try:
         yield about, arrays
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, InputError) as error:
-        # the RuntimeError: too large
+    except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
+        raise InputError(f"holds no {kind} ({error})", file=folder, remedy="train one there") from None
+    except (RuntimeError, OverflowError, MemoryError) as error:  # too large
         raise InputError(f"holds no {kind} ({error})", file=folder, remedy="train one there") from None

@@ -191,7 +191,7 @@ def hostile_arrays(arrays: Arrays, rng: np.random.Generator) -> Arrays:
         kind = changed.dtype.kind
         if kind in "iu":
             limits = np.iinfo(changed.dtype)
-            number = int(np.clip(0 if math.isnan(number) else number, limits.min, limits.max))
+            number = 0 if math.isnan(number) else int(max(limits.min, min(limits.max, number)))
         with np.errstate(all="ignore"):
             flat[int(rng.integers(flat.size)) if case == 5 else slice(None)] = number
     return {**arrays, name: changed}

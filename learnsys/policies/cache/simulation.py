@@ -121,10 +121,19 @@ class Tally:
         edges = np.linspace(0, counted.size, min(PARTS, counted.size) + 1).astype(np.int64)
         parts = np.add.reduceat(counted, edges[:-1], dtype=np.int64)
         over_time = (parts / np.diff(edges)).tolist()
-        byte_hit_rate = (
-            math.nan if sizes is None else float(np.average(counted, weights=np.maximum(sizes[first:last], 1)))
-        )
+        byte_hit_rate = math.nan if sizes is None else _byte_hit_rate(counted, sizes[first:last])
         return cls(int(parts.sum()), counted.size, over_time, seconds, hits.size, byte_hit_rate)
+
+
+def _byte_hit_rate(hits: NDArray[np.uint8], sizes: NDArray[np.int64]) -> float:
+    """Bytes hit / bytes accessed, part by part: sizes may be a memory map larger than memory."""
+    hit = total = 0
+    for start in range(0, hits.size, CHUNK):
+        part = slice(start, start + CHUNK)
+        size = np.maximum(sizes[part], 1)
+        total += int(size.sum())
+        hit += int(size[hits[part] != 0].sum())
+    return hit / max(1, total)
 
 
 @dataclass(frozen=True)
