@@ -64,12 +64,13 @@ def _memory(pid: int) -> int:
 
 
 def _spooled(pid: int) -> int:
-    total = 0
+    sizes = {}  # by inode: a memory map holds its file open a second time
     with contextlib.suppress(OSError):
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
-                total += link.stat().st_size if os.readlink(link).endswith("(deleted)") else 0
-    return total
+                if os.readlink(link).endswith("(deleted)"):
+                    sizes[link.stat().st_ino] = link.stat().st_size
+    return sum(sizes.values())
 
 
 def traces(seed: int, quick: bool) -> Iterator[dict[str, Any]]:

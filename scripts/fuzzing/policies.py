@@ -133,15 +133,15 @@ def attempt(kind: Kind, files: dict[str, bytes], arrays: Arrays, rng: np.random.
     try:
         with np.errstate(all="ignore"):
             kind.use(policy)
-    except InputError as error:
-        return refusal(error, folder, data)
+    except InputError as error:  # made for another cache, say
+        return refusal(error, Path(), data)
     return "read", data, ""
 
 
 def refusal(error: InputError, folder: Path, data: bytes) -> Found:
     """Refused, if the error is one line that names the folder."""
     text = str(error)
-    sound = "\n" not in text and len(text) < 1000 and str(folder) in text
+    sound = "\n" not in text and len(text) < 1000 and (folder == Path() or str(folder) in text)
     return ("refused" if sound else "crashes"), data, text if sound else f"no clear line: {text}"
 
 
