@@ -46,7 +46,7 @@ class Solved:
     seconds: float
     """elapsed"""
     policy_seconds: float
-    """of these, in the policy and its observations"""
+    """CPU time in the policy and its observations; elapsed time would count what else the core does meanwhile"""
 
     def lasting(self) -> dict[str, Any]:
         """All but the times: equal for equal seeds."""
@@ -137,7 +137,7 @@ class Decide:
         policy.start(seed)
 
     def __call__(self, allowaddcons: bool) -> dict[str, Any]:
-        start = time.perf_counter()
+        start = time.process_time()
         model = self.model
         allowed = candidates(model, self.policy.pseudo_candidates)
         observation = None if self.observe is None else self.observe.extract(model, False)
@@ -145,6 +145,6 @@ class Decide:
         if chosen not in allowed:
             raise LearnsysError(f"{type(self.policy).__name__} chose variable {chosen}, which is no candidate")
         self.count += 1
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - start
         branch(model, int(chosen))
         return BRANCHED
