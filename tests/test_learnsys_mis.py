@@ -13,7 +13,6 @@ from learnsys.cli import main
 from learnsys.errors import InputError
 from learnsys.graphs import Graph, batch_graphs, make_family
 from learnsys.graphs.io import write_graph
-from learnsys.policies.independent_set.comparator.policy import stream_seeds
 from learnsys.policies.independent_set.greedy import Greedy
 from learnsys.policies.independent_set.learned.config import RECIPES, ModelConfig, TrainingConfig
 from learnsys.policies.independent_set.learned.fitting import PaddedScoring, SparseFitting, padded_scores
@@ -25,6 +24,7 @@ from learnsys.policies.independent_set.learned.shipped import FOLDER, shipped, s
 from learnsys.policies.independent_set.learned.task import LearnedTask, open_vertices
 from learnsys.policies.independent_set.learned.weights import Weights
 from learnsys.policies.independent_set.padded import PaddedGraphs, make_adam
+from learnsys.policies.independent_set.randomness import stream_seeds
 from learnsys.policies.independent_set.registry import make_independent_set_policy
 from learnsys.policies.independent_set.training import train_on_graphs
 from learnsys.settings import override

@@ -20,7 +20,7 @@ from learnsys.policies.independent_set.comparator.config import ModelConfig
 from learnsys.policies.independent_set.comparator.fitting import comparison_loss, stacks_of
 from learnsys.policies.independent_set.comparator.gradient import Arena, logits
 from learnsys.policies.independent_set.comparator.model import ComparatorModel
-from learnsys.policies.independent_set.comparator.policy import ComparatorPolicy, stream_seeds
+from learnsys.policies.independent_set.comparator.policy import ComparatorPolicy
 from learnsys.policies.independent_set.comparator.rollout import run_recursions
 from learnsys.policies.independent_set.comparator.weights import Weights
 from learnsys.policies.independent_set.greedy import Greedy
@@ -28,6 +28,7 @@ from learnsys.policies.independent_set.learned.guided import GuidedSearch
 from learnsys.policies.independent_set.learned.policy import ScoredConstruction
 from learnsys.policies.independent_set.learned.shipped import FOLDER, shipped_for
 from learnsys.policies.independent_set.numvc import NuMVC
+from learnsys.policies.independent_set.randomness import stream_seeds
 from learnsys.testing import dense_comparator
 
 COMPARATOR = FOLDER / "comparator-rb-small"

@@ -5,8 +5,11 @@ Numba keeps compiled kernels by the time stamp of their own file: after a change
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 RNG = "uint64[::1]"
 
@@ -36,3 +39,8 @@ def unit(state):
 def seeded(seed: int) -> np.ndarray:
     """A state that belongs to a seed, uint64 (1,)."""
     return np.random.SeedSequence(seed).generate_state(1, np.uint64)
+
+
+def stream_seeds(seed: int, numbers: Sequence[int] | range) -> NDArray[np.uint64]:
+    """The seeds of streams `numbers` that belong to `seed`."""
+    return np.array([np.random.SeedSequence([seed, n]).generate_state(1, np.uint64)[0] for n in numbers], np.uint64)

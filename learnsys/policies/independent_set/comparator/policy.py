@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learnsys.graphs import Graph, batch_graphs
 from learnsys.imitation import Arrays
@@ -17,6 +16,7 @@ from learnsys.policies.independent_set.comparator.config import ModelConfig
 from learnsys.policies.independent_set.comparator.model import ComparatorModel
 from learnsys.policies.independent_set.comparator.rollout import RollOuts, run_recursions
 from learnsys.policies.independent_set.comparator.weights import Weights
+from learnsys.policies.independent_set.randomness import stream_seeds
 from learnsys.policies.saved import save_policy, saved_policy
 from learnsys.policies.torch_arrays import load_parameters, parameters
 
@@ -94,8 +94,3 @@ class ComparatorPolicy(IndependentSetPolicy):
             policy = cls(ModelConfig(**about["model"]), about["training"]["problem"])
             policy.load_weights(arrays)
         return policy
-
-
-def stream_seeds(seed: int, numbers: Sequence[int] | range) -> NDArray[np.uint64]:
-    """The seeds of streams `numbers` that belong to `seed`."""
-    return np.array([np.random.SeedSequence([seed, n]).generate_state(1, np.uint64)[0] for n in numbers], np.uint64)

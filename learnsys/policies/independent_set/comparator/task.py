@@ -16,11 +16,12 @@ from learnsys.imitation import Arrays, Report
 from learnsys.policies.independent_set.comparator.config import ComparatorConfig
 from learnsys.policies.independent_set.comparator.fitting import KernelFitting, Tally
 from learnsys.policies.independent_set.comparator.padded import PaddedFitting
-from learnsys.policies.independent_set.comparator.policy import ComparatorPolicy, stream_seeds
+from learnsys.policies.independent_set.comparator.policy import ComparatorPolicy
 from learnsys.policies.independent_set.comparator.rollout import RollOuts, run_recursions
 from learnsys.policies.independent_set.comparator.weights import Weights
 from learnsys.policies.independent_set.greedy import Greedy
 from learnsys.policies.independent_set.padded import PaddedGraphs, make_adam
+from learnsys.policies.independent_set.randomness import stream_seeds
 from learnsys.policies.torch_arrays import adam_moments, load_adam_moments
 
 

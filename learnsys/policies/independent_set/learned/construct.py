@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from learnsys.policies.independent_set.comparator.recursion import cut_out, draw, shrink
+from learnsys.policies.independent_set.comparator.core_kernel import cut_out, draw, shrink
 from learnsys.policies.independent_set.learned.kernel import NETWORK, score_vertices
 
 LEARNED, RANDOM, DEGREE = 0, 1, 2

@@ -12,10 +12,10 @@ from learnsys.graphs import Graph
 from learnsys.graphs.cliques import clique_bound
 from learnsys.policies.independent_set.arw import ARW
 from learnsys.policies.independent_set.base import Clock, Found, IndependentSetPolicy
-from learnsys.policies.independent_set.comparator.policy import stream_seeds
 from learnsys.policies.independent_set.learned.policy import ScoredConstruction
 from learnsys.policies.independent_set.learned.weights import Weights
 from learnsys.policies.independent_set.numvc import NuMVC
+from learnsys.policies.independent_set.randomness import stream_seeds
 
 SEARCHES: dict[str, type[ARW] | type[NuMVC]] = {"arw": ARW, "numvc": NuMVC}
 

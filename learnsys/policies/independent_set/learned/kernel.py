@@ -9,7 +9,7 @@ from numba import njit
 
 from learnsys.graphs.lanes import aligned
 from learnsys.policies.independent_set.comparator.activation_kernel import FAST, normal_cdf, normalise
-from learnsys.policies.independent_set.comparator.kernel import sum_neighbours
+from learnsys.policies.independent_set.comparator.neighbours_kernel import sum_neighbours
 
 
 @njit(["void(float32[:, ::1], float32[::1], float32[:, ::1])"], cache=True, **FAST)

@@ -14,11 +14,11 @@ from learnsys.errors import InputError
 from learnsys.graphs import Graph
 from learnsys.imitation import Arrays
 from learnsys.policies.independent_set.base import Clock, Found, IndependentSetPolicy
-from learnsys.policies.independent_set.comparator.policy import stream_seeds
 from learnsys.policies.independent_set.learned import construct as kernel
 from learnsys.policies.independent_set.learned.config import ModelConfig
 from learnsys.policies.independent_set.learned.model import VertexScorer
 from learnsys.policies.independent_set.learned.weights import Weights
+from learnsys.policies.independent_set.randomness import stream_seeds
 from learnsys.policies.saved import save_policy, saved_policy
 from learnsys.policies.torch_arrays import load_parameters, parameters
 

@@ -15,12 +15,12 @@ from learnsys.graphs import Graph, batch_graphs
 from learnsys.imitation import Arrays, Report
 from learnsys.parallel import in_threads
 from learnsys.policies.independent_set.arw import ARW
-from learnsys.policies.independent_set.comparator.policy import stream_seeds
 from learnsys.policies.independent_set.learned.config import LearnedConfig
 from learnsys.policies.independent_set.learned.fitting import PaddedScoring, SparseFitting, State
 from learnsys.policies.independent_set.learned.policy import ScoredConstruction
 from learnsys.policies.independent_set.learned.weights import Weights
 from learnsys.policies.independent_set.padded import PaddedGraphs, make_adam
+from learnsys.policies.independent_set.randomness import stream_seeds
 from learnsys.policies.torch_arrays import adam_moments, load_adam_moments
 
 
