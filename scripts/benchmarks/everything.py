@@ -89,7 +89,9 @@ def page(results: dict[str, Any]) -> str:
     found = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     kind = " (quick: shows that it runs, not how fast)" if results["quick"] else ""
     blocks = [f"# Beside the peers, {results['date']}{kind}", f"{results['machine']}, one thread. {found}."]
-    for key, tables in results["tables"].items():
+    order = {area: number for number, area in enumerate(AREAS)}
+    for key in sorted(results["tables"], key=lambda key: order.get(key.partition(": ")[0], len(order))):
+        tables = results["tables"][key]
         area, _, command = key.partition(": ")
         script, _, part = command.partition(" ")
         quick = " --quick" if results["quick"] else ""
