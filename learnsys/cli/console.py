@@ -27,7 +27,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     whole = all(len(format_value(row[0])) < 30 for row in rows)  # names; where room is short, headings wrap
     for number, name in enumerate(columns):
         first = number == 0
-        table.add_column(name, justify="left" if first else "right", overflow="fold", no_wrap=first and whole)
+        text = first or any(len(str(row[number])) > 40 for row in rows)
+        table.add_column(name, justify="left" if text else "right", overflow="fold", no_wrap=first and whole)
     for number, row in enumerate(rows):
         table.add_row(*(format_value(value) for value in row), style="bold" if number == best else None)
     Console().print(table)
