@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -64,13 +65,13 @@ class BoundIntegral(RewardFunction):
         self.bounds = bounds
         self.sampler: Sampler | None = None
 
+    @abstractmethod
     def default_bounds(self, sense: float) -> tuple[float, float]:
         """The constants where the user gives none; `sense` is 1 for minimisation, -1 for maximisation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def height(self, primal: float, dual: float, sense: float, constants: tuple[float, float]) -> float:
         """The integrand."""
-        raise NotImplementedError
 
     def before_reset(self, model: Model) -> None:
         sense = objective_sense(model)

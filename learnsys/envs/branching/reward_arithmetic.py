@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from pyscipopt import Model
 from learnsys.errors import InputError
 
 
-class RewardFunction:
+class RewardFunction(ABC):
     """Base of all reward functions.
 
     They combine with numbers and with each other by `+ - * / // % **`, `-`, `abs`, `apply` and `cumsum`; a
@@ -23,9 +24,9 @@ class RewardFunction:
     def before_reset(self, model: Model) -> None:
         """Forget the last episode; `model` is the next one's, in stage PROBLEM."""
 
+    @abstractmethod
     def extract(self, model: Model, done: bool) -> float:
         """The reward since the last call, or since `before_reset`."""
-        raise NotImplementedError
 
     def apply(self, function: Callable[..., float], *others: Any) -> RewardFunction:
         """`function(this reward, *others)`; the others are reward functions or numbers."""

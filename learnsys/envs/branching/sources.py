@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,19 +18,19 @@ from learnsys.envs.branching.models import FORMATS, copy_model, read_model
 from learnsys.errors import InputError
 
 
-class Source:
+class Source(ABC):
     """Draws models. Each is a fresh one, in stage PROBLEM, which the caller owns and frees."""
 
     single = False
     """whether there is only one instance"""
 
+    @abstractmethod
     def draw(self, rng: np.random.Generator) -> tuple[str, Model]:
         """A name and a model."""
-        raise NotImplementedError
 
+    @abstractmethod
     def large(self) -> Model:
         """A model of a size that later ones are expected not to exceed."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Free what is kept between draws."""
