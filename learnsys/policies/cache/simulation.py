@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,8 @@ class Tally:
         """Count between two accesses of `hits` (n,); `sizes` are the bytes of each access, int64 (n,)."""
         counted = hits[first:last]
         edges = np.linspace(0, counted.size, min(PARTS, counted.size) + 1).astype(np.int64)
-        parts = np.add.reduceat(counted, edges[:-1], dtype=np.int64)
+        counts = [np.count_nonzero(counted[a:b]) for a, b in pairwise(edges)]  # reduceat would widen a copy
+        parts = np.array(counts, np.int64)
         over_time = (parts / np.diff(edges)).tolist()
         byte_hit_rate = math.nan if sizes is None else _byte_hit_rate(counted, sizes[first:last])
         return cls(int(parts.sum()), counted.size, over_time, seconds, hits.size, byte_hit_rate)
