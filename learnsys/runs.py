@@ -124,19 +124,22 @@ class Record:
         """Read a run folder.
 
         Raises:
-            InputError: it is none, or a file in it is not JSON.
+            InputError: it is none, or a file in it is damaged.
         """
         place = Path(folder)
         if not (place / "config.json").exists():
             raise InputError("no run folder (config.json is missing)", file=place, remedy="see learnsys run list")
 
-        def read(name: str) -> Any:
-            return read_json(place / name) if (place / name).exists() else None
+        def read(name: str) -> dict[str, Any] | None:
+            found = read_json(place / name) if (place / name).exists() else None
+            if found is not None and not isinstance(found, dict):
+                raise InputError("holds no fields by name", file=place / name, remedy="run its command again")
+            return found
 
         command = place / "command.txt"
         return cls(
             folder=place,
-            config=read("config.json"),
+            config=read("config.json") or {},
             environment=read("env.json") or {},
             command=command.read_text(encoding="utf-8").strip() if command.exists() else "",
             metrics=read_metrics(place),

@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+import shutil
 
 import pytest
 
@@ -111,6 +112,27 @@ def test_a_simulation_without_speeds_still_has_its_page(runs, tmp_path):
     page.write(tmp_path / "x.html")
     assert "srrip" in (tmp_path / "x.html").read_text()
     assert "accesses_per_second" not in json.dumps(Record.load(tmp_path).summary)
+
+
+def test_damaged_runs_are_told_in_one_line(runs, tmp_path, capsys):
+    for number, (source, name, content) in enumerate(
+        [
+            (runs[0], "summary.json", '{"results": {"1MiB": [{}]}, "window": [0, 1], "trace": "x"}'),
+            (runs[1], "summary.json", '{"runs": [{}]}'),
+            (runs[2], "summary.json", '{"best_mean": 3}'),
+            (runs[2], "config.json", "[]"),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        shutil.copytree(source, folder)
+        (folder / name).write_text(content)
+        assert main(["run", "report", str(folder), "--out", str(tmp_path / "x.html")]) == 2
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1 and str(folder) in told
+    assert not (tmp_path / "x.html").exists()
+    shutil.copytree(runs[1], tmp_path / "bare")
+    (tmp_path / "bare" / "metrics.jsonl").unlink()
+    assert find(Record.load(tmp_path / "bare")).title == "bare"  # what is left of it is still shown
 
 
 def hit_rates(**rates):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from learnsys.cli.run import scalars
+from learnsys.errors import InputError
 
 if TYPE_CHECKING:
     from learnsys.report import Finding, Page
@@ -63,7 +65,8 @@ def write_report(runs: Sequence[Record], out: Path, title: str = "learnsys") -> 
         if finding.verdict:
             page.verdict(finding.verdict)
         page.code(run.command)
-        finding.draw(page)
+        with _whole(run):
+            finding.draw(page)
     commands = dict.fromkeys(command for finding in findings for command in finding.further)
     if commands:
         page.heading("Further from here")
@@ -77,10 +80,25 @@ def write_report(runs: Sequence[Record], out: Path, title: str = "learnsys") -> 
     return findings
 
 
+@contextmanager
+def _whole(run: Record) -> Iterator[None]:
+    """Say which run's files do not hold what they should."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        problem = f"its files do not fit each other ({type(error).__name__}: {error})"
+        raise InputError(problem, file=run.folder, remedy="run its command again, into another folder") from error
+
+
 def find(run: Record) -> Finding:
-    """What a run says: by its kind, or, if it is of none, its figures and its curves."""
+    """What a run says: by its kind, or, if it is of none, its figures and its curves.
+
+    Raises:
+        InputError: the run's files are damaged.
+    """
     for kind in KINDS:
-        found: Finding | None = import_module(kind).finding(run)
+        with _whole(run):
+            found: Finding | None = import_module(kind).finding(run)
         if found is not None:
             return found
     from learnsys.report import Finding

@@ -27,6 +27,8 @@ def finding(run: Record) -> Finding | None:
         return None
     measured = {(row["instance"], row["seed"], row["policy"]) for row in run.summary["runs"]}
     rows = [row for row in run.metrics if (row["instance"], row["seed"], row["policy"]) in measured]
+    if not rows:
+        return None  # metrics.jsonl is gone
     summaries = summarise(rows)
     instances = run.config["instances"]
     return Finding(
