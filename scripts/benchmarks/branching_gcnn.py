@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from benchmarks.branching_instances import FULL_SIZE, as_published
-from benchmarks.branching_observations import cpu_seconds
 from numba import njit
 from pyscipopt import Model
 
+from benchmarks.branching_instances import FULL_SIZE, as_published
+from benchmarks.branching_observations import cpu_seconds
 from learnsys.envs.branching.candidates import candidates
 from learnsys.envs.branching.instances import parse_family
 from learnsys.envs.branching.observations import NodeBipartite

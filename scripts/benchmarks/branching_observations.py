@@ -8,9 +8,9 @@ from functools import partial
 from statistics import geometric_mean, median
 from typing import Any
 
-from benchmarks.branching_instances import FROM_GYOZAS, FULL_SIZE, SMALL, as_published, to_branch_on
 from pyscipopt import Model
 
+from benchmarks.branching_instances import FROM_GYOZAS, FULL_SIZE, SMALL, as_published, to_branch_on
 from learnsys.envs.branching.observations import NodeBipartite, StrongBranchingScores
 from learnsys.testing.observations import visit_nodes
 from learnsys.testing.strong_branching import VANILLA

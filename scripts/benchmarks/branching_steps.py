@@ -10,11 +10,11 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from benchmarks.branching_instances import FULL_SIZE, multiple_knapsack
 from numba import carray, cfunc, types
 from numba.extending import intrinsic
 from pyscipopt import SCIP_RESULT, Branchrule, Model
 
+from benchmarks.branching_instances import FULL_SIZE, multiple_knapsack
 from learnsys.envs.branching import libscip
 from learnsys.envs.branching.base import BARE
 from learnsys.envs.branching.environment import BranchingEnv

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.cache_objects import Comparison
 from numpy.typing import NDArray
 
+from benchmarks.cache_objects import Comparison
 from learnsys.cli.console import progress_bar
 from learnsys.envs.cache.accesses import DenseIds
 from learnsys.policies.cache.object_simulation import simulate_objects
