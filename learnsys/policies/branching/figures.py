@@ -75,28 +75,29 @@ def comparison_table(summaries: Sequence[Row]) -> tuple[list[str], list[list[Any
     first = summaries[0]
     lines: dict[str, Callable[[Row], str]] = {
         "CPU s": lambda each: f"{each['seconds']:.2f}",
-        "  ± % over seeds": lambda each: _percent(each["deviation"]),
+        "  ± % over seeds": lambda each: _number(100 * each["deviation"]),
         "  after the root": lambda each: f"{each['after_root']:.2f}",
         "  in the policy": lambda each: f"{each['policy_seconds']:.2f}",
         f"  / {first['reference']}": lambda each: f"{each['ratio']:.3f}",
-        "  95 % interval": lambda each: f"{each['ratio_low']:.3f}-{each['ratio_high']:.3f}",
+        "  95 % interval": lambda each: f"{each['ratio_low']:.3f} to {each['ratio_high']:.3f}",
         "wins": lambda each: str(each["wins"]),
         "solved": lambda each: f"{each['solved']}/{each['runs']}",
-        f"nodes ({first['common']} runs)": lambda each: f"{each['nodes']:.0f}",
-        "  ± % over seeds ": lambda each: _percent(each["nodes_deviation"]),
-        "LP iterations": lambda each: f"{each['lp_iterations']:.0f}",
+        f"nodes ({first['common']} runs)": lambda each: _number(each["nodes"]),
+        "  ± % over seeds ": lambda each: _number(100 * each["nodes_deviation"]),
+        "LP iterations": lambda each: _number(each["lp_iterations"]),
     }
     if "score" in first:
         lines["dual integral"] = lambda each: f"{each['score']:.1f}"
         lines[f"  gain over {first['reference']}"] = lambda each: f"{each['score_gain']:+.1f}"
-        lines["  95 % interval "] = lambda each: f"{each['score_gain_low']:+.1f} {each['score_gain_high']:+.1f}"
+        lines["  95 % interval "] = lambda each: f"{each['score_gain_low']:+.1f} to {each['score_gain_high']:+.1f}"
     rows = [[name.rstrip(), *(line(each) for each in summaries)] for name, line in lines.items()]
-    rows = [row for row in rows if any(cell != "-" for cell in row[1:])]  # one seed has no deviation
+    # one seed has no deviation, and runs that all hit the limit have no nodes to compare
+    rows = [row for row in rows if any(cell != "-" for cell in row[1:])]
     return ["", *(each["policy"] for each in summaries)], rows
 
 
-def _percent(part: float) -> str:
-    return "-" if math.isnan(part) else f"{100 * part:.0f}"
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.0f}"
 
 
 def draw_profile(axes: Axes, rows: Sequence[Row]) -> None:
