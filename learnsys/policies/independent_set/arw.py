@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from learnsys.errors import InputError
 from learnsys.graphs.graph import Graph
 from learnsys.policies.independent_set import arw_kernel as kernel
-from learnsys.policies.independent_set.base import Clock
 from learnsys.policies.independent_set.local_search import LocalSearch
 from learnsys.policies.independent_set.randomness import seeded
 
@@ -32,29 +33,14 @@ class ARW(LocalSearch):
             raise InputError(f"tries={tries}", remedy="give at least 1")
         self.tries = tries
 
-    def improve(
-        self,
-        graph: Graph,
-        chosen: NDArray[np.bool_],
-        clock: Clock,
-        seed: int,
-        enough: int = 2**31,
-        most: int = 2**62,
-    ) -> NDArray[np.bool_]:
+    def start(
+        self, graph: Graph, chosen: NDArray[np.bool_], seed: int, best: NDArray[np.bool_]
+    ) -> tuple[Callable[[], int], Callable[[int, int], int]]:
         tries = self.tries or (4 if graph.m >= 10 * graph.n else 32)
         node = np.zeros((graph.n, 4), np.int32)
         lists = np.zeros((6, graph.n), np.int32)
         count = np.zeros(11, np.int64)
-        best = np.zeros(graph.n, np.bool_)
         rng = seeded(seed)
         rows = (graph.indptr, graph.indices, node, lists, count, rng, best)
-        kernel.start(*rows, np.ascontiguousarray(chosen, np.bool_))
-        clock.improved(int(count[kernel.BEST]))
-
-        def step(many: int) -> tuple[int, int]:
-            done = kernel.search(*rows, many, tries, enough)
-            return int(count[kernel.BEST]), done
-
-        if graph.m and count[kernel.BEST] < enough:
-            clock.work(step, enough, most)
-        return best
+        kernel.start(*rows, chosen)
+        return lambda: int(count[kernel.BEST]), lambda many, enough: kernel.search(*rows, many, tries, enough)

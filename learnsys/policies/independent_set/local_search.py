@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,6 @@ class LocalSearch(IndependentSetPolicy):
         bound = clique_bound(graph)
         return Found(np.flatnonzero(self.improve(graph, start, clock, seed, bound)), bound)
 
-    @abstractmethod
     def improve(
         self,
         graph: Graph,
@@ -38,4 +38,29 @@ class LocalSearch(IndependentSetPolicy):
         Args:
             enough: stop at a set of that size.
             most: iterations, if the clock's limits leave that many.
+        """
+        best = np.zeros(graph.n, np.bool_)
+        size, search = self.start(graph, np.ascontiguousarray(chosen, np.bool_), seed, best)
+        clock.improved(size())
+
+        def step(many: int) -> tuple[int, int]:
+            done = search(many, enough)
+            return size(), done
+
+        if graph.m and size() < enough:
+            clock.work(step, enough, most)
+        return best
+
+    @abstractmethod
+    def start(
+        self, graph: Graph, chosen: NDArray[np.bool_], seed: int, best: NDArray[np.bool_]
+    ) -> tuple[Callable[[], int], Callable[[int, int], int]]:
+        """Begin with an independent set, bool (n,).
+
+        Args:
+            best: where the best set is kept, bool (n,).
+
+        Returns:
+            What tells the best set's size, and what goes on for some iterations, or until the best set has a size that
+            is enough, and tells how many it did.
         """

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from learnsys.graphs.graph import Graph
 from learnsys.policies.independent_set import numvc_kernel as kernel
-from learnsys.policies.independent_set.base import Clock
 from learnsys.policies.independent_set.local_search import LocalSearch
 from learnsys.policies.independent_set.randomness import seeded
 
@@ -20,30 +21,17 @@ class NuMVC(LocalSearch):
     thousand vertices are its field.
     """
 
-    def improve(
-        self,
-        graph: Graph,
-        chosen: NDArray[np.bool_],
-        clock: Clock,
-        seed: int,
-        enough: int = 2**31,
-        most: int = 2**62,
-    ) -> NDArray[np.bool_]:
+    def start(
+        self, graph: Graph, chosen: NDArray[np.bool_], seed: int, best: NDArray[np.bool_]
+    ) -> tuple[Callable[[], int], Callable[[int, int], int]]:
         vertex = np.zeros((3, graph.n), np.int32)
         half = np.zeros((5, graph.indices.size), np.int32)
         since = np.zeros(graph.n, np.int64)
         count = np.zeros(6, np.int64)
-        best = np.zeros(graph.n, np.bool_)
         block = np.empty(-(-graph.n // 64), np.int32)
         rng = seeded(seed)
         rows = (graph.indptr, graph.indices, vertex, half, since, count)
-        kernel.start(*rows, best, np.ascontiguousarray(chosen, np.bool_))
-        clock.improved(int(count[kernel.BEST]))
-
-        def step(many: int) -> tuple[int, int]:
-            done = kernel.search(*rows, block, rng, best, many, enough)
-            return int(count[kernel.BEST]), done
-
-        if graph.m and count[kernel.BEST] < enough:
-            clock.work(step, enough, most)
-        return best
+        kernel.start(*rows, best, chosen)
+        return lambda: int(count[kernel.BEST]), lambda many, enough: kernel.search(
+            *rows, block, rng, best, many, enough
+        )
