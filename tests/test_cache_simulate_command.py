@@ -138,6 +138,15 @@ def test_objects(tmp_path, capsys):
     assert same["results"][str(int(0.1 * n))][0]["hits"] == uniform["results"]["10%"][0]["hits"]
 
 
+def test_guarded_objects(recording, capsys):
+    path, _ = recording
+    asked = ("--trace", path, "--objects", "--capacity", "20")
+    found = answer(capsys, *asked, "--policies", "lru,learnsys_cache", "--guard")["results"]["20"]
+    assert [row["policy"] for row in found] == ["lru", "guard:learnsys_cache"]
+    named = answer(capsys, *asked, "--policies", "guard:learnsys_cache")["results"]["20"]
+    assert named[0]["hits"] == found[1]["hits"]
+
+
 def test_addresses_as_objects(recording, capsys):
     path, trace = recording
     distinct = np.unique(trace.address).size
@@ -174,8 +183,7 @@ def test_object_capacity():
         (["--policies", "table_pc", "--window", "0:1"], "where hits are counted"),
         (["--objects", "--policies", "srrip"], "no cache policy is called 'srrip'"),
         (["--objects", "--capacity", "1MiB"], "whose sizes do not count"),
-        (["--objects", "--policies", "lru,learnsys_cache", "--guard"], "for caches with sets"),
-        (["--objects", "--policies", "lru,guard:learnsys_cache"], "for caches with sets"),
+        (["--objects", "--policies", "lru,guard:sieve"], "sieve does not tell"),
     ],
 )
 def test_bad_arguments(recording, capsys, arguments, message):

@@ -47,6 +47,7 @@ def simulate(
     guard: bool = False,
     seed: int = 0,
     workers: int = 0,
+    device: str = "cpu",
     json: bool = False,
     out: Path | None = None,
 ) -> int:
@@ -71,16 +72,18 @@ def simulate(
         fit: the part on which policies that learn from an earlier part are fitted.
         objects: take the addresses for ids of objects.
         uniform: count all objects as equally large.
-        guard: guard the learned policies, so that they stay close to LRU where they are worse; guard:NAME guards one
-            (in caches with sets).
+        guard: guard the learned policies, so that they stay close to LRU where they are worse; guard:NAME guards one.
         seed: for policies that draw random numbers.
         workers: policies simulated at a time; 0 is one for each core.
+        device: where a Parrot decides: cpu (fused kernels), or another device of torch, such as cuda; policies without
+            a network stay on the processor.
         json: print JSON instead of tables.
         out: a run folder for the results: summary.json, results.csv, timings.json.
     """
     from learnsys.envs.cache.geometry import CacheGeometry
     from learnsys.envs.cache.spool import Spool
     from learnsys.files import write_text
+    from learnsys.policies.devices import about as about_device
     from learnsys.runs import Run
 
     CacheGeometry(ways * line_size, ways, line_size)  # refuses impossible ones before the trace is read
@@ -100,12 +103,13 @@ def simulate(
         workers=workers or os.cpu_count() or 1,
         guard=guard,
         trace=trace,
+        device=device,
     )
     run = None
     if out is not None:
         config = {**asdict(question), "trace": trace, "reading": asdict(reading), "objects": objects}
-        del config["workers"]  # which changes no result
-        run = Run(out, config)
+        del config["workers"], config["device"]  # the first changes no result
+        run = Run(out, config | about_device(device))
     spool = Spool(chain([first], chunks), 1 if objects else line_size)
     answer = simulate_objects(question, spool) if objects else simulate_sets(question, spool)
     summary: dict[str, Any] = {

@@ -30,6 +30,7 @@ class Question:
     workers: int
     guard: bool = False
     trace: str = ""
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,12 @@ def simulate_sets(question: Question, spool: Spool) -> Answer:
     from learnsys.envs.cache.geometry import CacheGeometry, parse_bytes
     from learnsys.policies.cache.base import SetPolicy
     from learnsys.policies.cache.simulation import compare, needs_fit
+    from learnsys.policies.devices import check_device, on_device
 
     policies = parse_policies(question.policies, question.guard, question.trace)
+    check_device(question.device, policies)
+    for policy in policies.values():
+        on_device(policy, question.device)
     geometries = {
         size: CacheGeometry(parse_bytes(size), question.ways, question.line_size) for size in question.capacities
     }
@@ -83,14 +88,15 @@ def simulate_sets(question: Question, spool: Spool) -> Answer:
 def simulate_objects(question: Question, spool: Spool) -> Answer:
     """Fully associative caches on a trace of objects."""
     from learnsys.policies.cache.object_simulation import simulate_objects as run_objects
-    from learnsys.policies.cache.registry import GUARD, OBJECT_POLICIES, make_object_policy
+    from learnsys.policies.cache.registry import GUARD, LEARNED_POLICIES, OBJECT_POLICIES, make_object_policy
     from learnsys.policies.cache.simulation import part_of, summarise, sweep
+    from learnsys.policies.devices import check_device
 
     names = split(question.policies)
-    if question.guard or any(name.startswith(GUARD) for name in names):
-        raise InputError("the guard is for caches with sets, not for objects", remedy="leave it out")
     names = list(OBJECT_POLICIES) if names == ["all"] else names
+    names = [GUARD + name if question.guard and name in LEARNED_POLICIES else name for name in names]
     policies = {name: make_object_policy(name) for name in [*names, "lru", "belady"]}
+    check_device(question.device, policies)
     window = parse_part(question.window or "0:1")
     results = {}
     notes = []

@@ -18,11 +18,11 @@ from benchmarks.cache_objects import Comparison
 from learnsys.cli.console import progress_bar
 from learnsys.envs.cache.accesses import DenseIds
 from learnsys.policies.cache.object_simulation import simulate_objects
-from learnsys.policies.cache.registry import make_object_policy
+from learnsys.policies.cache.registry import GUARD, make_object_policy
 from learnsys.traces import read_trace
 
 SIMPLE = ("lru", "s3fifo", "sieve", "arc", "w_tinylfu")
-LEARNED = "learnsys_cache"
+LEARNED = ("learnsys_cache", f"{GUARD}learnsys_cache")
 PEERS = {"LRB (libcachesim)": "LRB", "3L-Cache (libcachesim)": "ThreeLCache"}
 SHARES = (0.01, 0.1)
 PEERS_UP_TO = 1_000_000
@@ -44,13 +44,13 @@ def learned_objects(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
             for share in SHARES:
                 capacity = int(share * len(dense))
                 columns.append(f"{Path(path).name.split('.')[0]} {share:.0%}")
-                for name in (*SIMPLE, LEARNED, "belady"):
+                for name in (*SIMPLE, *LEARNED, "belady"):
                     _enter(misses, microseconds, name, of_ours(name, ids, len(dense), capacity, given.seeds), ids.size)
                 if importlib.util.find_spec("libcachesim") is not None:
                     for peer_name, runs in of_peers(keys, capacity).items():
                         _enter(misses, microseconds, peer_name, runs, ids.size)
                 advance(1)
-    order = [*SIMPLE, *(label for label in PEERS if label in misses), LEARNED, "belady"]
+    order = [*SIMPLE, *(label for label in PEERS if label in misses), *LEARNED, "belady"]
     notes = [
         "Mean over seeds, in brackets the lowest and the highest. All objects count as equally large.",
         f"LRB and 3L-Cache are run on traces of at most {PEERS_UP_TO:,} requests, with the windows that libcachesim "
@@ -66,13 +66,13 @@ Runs = list[tuple[float, float]]
 
 
 def of_ours(name: str, ids: NDArray[np.int32], n_ids: int, capacity: int, seeds: int) -> Runs:
-    """The learned policy under several seeds, others under one."""
+    """The learned policy, guarded or not, under several seeds, others under one."""
     simulate_objects(name, ids[:1], 1, 1)  # kernels are loaded before anything is measured
 
     def run(seed: int) -> float:
         return 1 - float(np.mean(simulate_objects(make_object_policy(name), ids, n_ids, capacity, seed=seed)))
 
-    return [timed(partial(run, seed)) for seed in range(seeds if name == LEARNED else 1)]
+    return [timed(partial(run, seed)) for seed in range(seeds if name in LEARNED else 1)]
 
 
 def of_peers(keys: NDArray[np.uint64], capacity: int) -> dict[str, Runs]:

@@ -138,6 +138,19 @@ class ObjectPolicy(ABC):
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         """Advance `state` over `chunk`; write 1 or 0 for each access into `hits`, shape (n,)."""
 
+    def departures(
+        self, state: State, chunk: Chunk, hits: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """As `run`; also which objects leave at each access: the evicted ones, and the missed one if it stays out.
+
+        Returns:
+            The objects in the order in which they leave, int32; and where those of each access end there, int64 (n,).
+
+        Raises:
+            InputError: this policy does not tell.
+        """
+        raise InputError(f"{self.name} does not tell which objects it evicts, and cannot be guarded")
+
     @abstractmethod
     def contents(self, state: State) -> NDArray[np.int64]:
         """What is cached now, ascending: ids, or (of a policy that `needs_future`) the times of their next use."""

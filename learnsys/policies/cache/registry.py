@@ -75,11 +75,14 @@ def make_set_policy(name: str, **arguments: Any) -> Any:
 
 
 def make_object_policy(name: str, **arguments: Any) -> Any:
-    """The object-cache policy of that name.
+    """The object-cache policy of that name; "guard:NAME" is that policy, guarded.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it does not tell which objects it evicts.
     """
+    if name.startswith(GUARD):
+        policy = make_object_policy(name.removeprefix(GUARD), **arguments)
+        return imported("learnsys.policies.cache.objects.guard:GuardedObjects")(policy)
     return _make(OBJECT_POLICIES, name, arguments)
 
 

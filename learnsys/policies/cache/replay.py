@@ -73,7 +73,8 @@ def followed(policy: SetPolicy, state: State, chunk: Chunk, hits: NDArray[np.uin
 def cut(chunk: Chunk, low: int, high: int) -> Chunk:
     """Accesses `low` to `high` of a chunk."""
     arrays = {name: getattr(chunk, name)[low:high] for name in ("line", "row", "pc", "next_use")}
-    return replace(chunk, start=chunk.start + low, **arrays)
+    size = None if chunk.size is None else chunk.size[low:high]
+    return replace(chunk, start=chunk.start + low, size=size, **arrays)
 
 
 @dataclass(frozen=True)

@@ -93,18 +93,22 @@ class LearnedObjects(ObjectPolicy):
                 state[f"slots.{name}"][: len(old)] = old
 
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
+        self._advance(state, chunk, hits, np.zeros(0, np.int32), np.zeros(0, np.int64))
+
+    def departures(
+        self, state: State, chunk: Chunk, hits: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        gone = np.zeros(hits.size + int(state["place"][2]), np.int32)  # what was held, and what comes
+        ends = np.zeros(hits.size, np.int64)
+        self._advance(state, chunk, hits, gone, ends)
+        return gone, ends
+
+    def _advance(
+        self, state: State, chunk: Chunk, hits: NDArray[np.uint8], gone: NDArray[np.int32], ends: NDArray[np.int64]
+    ) -> None:
         settings = (np.float32(self.rate), self.candidates, self.draws, self.span)
-        held, place = state.get("held"), state["place"]
-        arguments: tuple[Any, ...] = (
-            chunk.line,
-            chunk.size,
-            chunk.start,
-            hits,
-            *_grouped(state),
-            held,
-            place,
-            *settings,
-        )
+        accesses = (chunk.line, chunk.size, chunk.start, hits, gone, ends)
+        arguments: tuple[Any, ...] = (*accesses, *_grouped(state), state.get("held"), state["place"], *settings)
         _kernel(*arguments)
 
     def contents(self, state: State) -> NDArray[np.int64]:
@@ -128,7 +132,7 @@ def _signatures() -> list[Any]:
     ids, hits, numbers = (types.Array(kind, 1, "C") for kind in (types.int32, types.uint8, types.int64))
     return [
         types.void(
-            ids, held, types.int64, hits, *groups, held, numbers, types.float32, types.int64, types.int64, types.int64
+            ids, held, types.int64, hits, ids, numbers, *groups, held, numbers, types.float32, *3 * [types.int64]
         )
         for held in (types.none, numbers)
     ]

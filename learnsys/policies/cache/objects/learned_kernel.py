@@ -162,10 +162,11 @@ def _remove(objects, slots, slot, last):
         objects.place[slots.item[slot]] = slot + 1
 
 
-def run(ids, size, start, hits, objects, slots, net, samples, held, place, rate, candidates, draws, span):
+def run(ids, size, start, hits, gone, ends, objects, slots, net, samples, held, place, rate, candidates, draws, span):
     """Advance everything over a chunk.
 
     Args:
+        gone, ends: the objects that leave, as `ObjectPolicy.departures` returns them; empty if nobody asks.
         place: capacity, used, count of slots taken, unit of time (0 before the first eviction), last request.
         rate: step size; 0 learns nothing.
         candidates: how many slots are drawn at an eviction.
@@ -184,6 +185,7 @@ def run(ids, size, start, hits, objects, slots, net, samples, held, place, rate,
     edges = EDGES * np.float32(unit)
     newest, over = samples.counts[0], samples.counts[1]
     random = np.uint64(samples.counts[2])
+    told, left = ends.size > 0, 0
     for position in range(ids.size):
         t = start + position
         clock[0] = t
@@ -199,10 +201,10 @@ def run(ids, size, start, hits, objects, slots, net, samples, held, place, rate,
         hits[position] = slot >= 0
         if slot >= 0:
             slots.reused[slot] = min(slots.reused[slot] + 1, 7)
+            if told:
+                ends[position] = left
         else:
-            if need > capacity:
-                continue
-            declined, first = False, True
+            declined, first = bool(need > capacity), True
             while used + need > capacity and not declined:
                 if unit == 0:
                     unit = count * span
@@ -259,7 +261,15 @@ def run(ids, size, start, hits, objects, slots, net, samples, held, place, rate,
                 if not declined:
                     used -= held[slots.item[drawn]] if held is not None else np.int64(1)
                     count -= 1
+                    if told:
+                        gone[left] = slots.item[drawn]
+                        left += 1
                     _remove(objects, slots, drawn, count)
+            if told:
+                if declined:
+                    gone[left] = ids[position]
+                    left += 1
+                ends[position] = left
             if declined:
                 continue
             used += need
