@@ -30,6 +30,7 @@ def solve(
     node_limit: int | None = None,
     memory_limit: float | None = None,
     set: tuple[str, ...] = (),
+    device: str = "cpu",
     json: bool = False,
     out: Path | None = None,
     solution: Path | None = None,
@@ -50,24 +51,31 @@ def solve(
         node_limit: nodes, those before restarts included.
         memory_limit: MB of SCIP's own memory.
         set: SCIP parameters, as name=value; presolving/emphasis, heuristics/emphasis and separating/emphasis=off, too.
+        device: where networks decide: cpu (fused kernels), or another device of torch, such as cuda.
         json: print JSON instead of tables.
         out: a run folder for the results: summary.json, timings.json.
         solution: write the best solution found there (.sol of SCIP); with one policy only.
     """
     from learnsys.cli.console import print_json, print_table
     from learnsys.policies.branching.registry import make_branching_policy
+    from learnsys.policies.devices import about as about_device
+    from learnsys.policies.devices import check_device, on_device
     from learnsys.runs import Run
 
     names = [name for name in policy.split(",") if name]
-    chosen = {name: _choose(name, model) if name.partition(":")[0] == "auto" else name for name in names}
+    chosen = {name: _choose(name, model, device) if name.partition(":")[0] == "auto" else name for name in names}
     policies = {name: make_branching_policy(text, str(model).partition(":")[0]) for name, text in chosen.items()}
     if not names or (solution is not None and len(names) > 1):
         raise InputError("--solution needs exactly one policy" if names else "no policy is given")
+    check_device(device, policies)
+    for each in policies.values():
+        on_device(each, device)
     limits = {"limits/time": time_limit, "limits/totalnodes": node_limit, "limits/memory": memory_limit}
     parameters = {**{name: value for name, value in limits.items() if value is not None}, **parse_parameters(set)}
     run = None
     if out is not None:
-        run = Run(out, {"model": str(model), "policies": names, "seed": seed, "scip_params": parameters})
+        about = {"model": str(model), "policies": names, "seed": seed, "scip_params": parameters}
+        run = Run(out, about | about_device(device))
     results: dict[str, Solved] = {}
     interrupted = False
     for name in names:
@@ -91,7 +99,7 @@ def solve(
     return 130 if interrupted else 0
 
 
-def _choose(text: str, model: Path) -> str:
+def _choose(text: str, model: Path, device: str) -> str:
     """The policy that "auto" stands for on this model."""
     from learnsys.cli.console import progress_bar
     from learnsys.policies.branching.choice import choose, parse_candidates
@@ -105,6 +113,7 @@ def _choose(text: str, model: Path) -> str:
         instance_seed=VALIDATION_SEED,
         seeds=1,
         time_limit=10.0,
+        device=device,
     )
     with progress_bar("trying policies", len(config.names()) * len(config.policies)) as advance:
         chosen, ranked = choose(config, report=advance)

@@ -21,6 +21,7 @@ def evaluate(
     node_limit: int | None = None,
     dual_task: bool = False,
     set: tuple[str, ...] = (),
+    device: str = "cpu",
     workers: int = 1,
     backend: str = "loky",
     address: str | None = None,
@@ -45,6 +46,8 @@ def evaluate(
         dual_task: the ML4CO dual task: primal heuristics off, an objective limit, the root free of charge, scored by
             the integral of the dual bound over the time limit.
         set: further SCIP parameters, as name=value.
+        device: where networks decide: cpu (fused kernels), or another device of torch, such as cuda. CPU seconds do not
+            count what a device computes meanwhile.
         workers: processes, each on a core of its own; -1 is one for each core.
         backend: loky for this machine, dask or ray for a cluster.
         address: of the cluster.
@@ -69,6 +72,7 @@ def evaluate(
         node_limit=node_limit,
         dual_task=dual_task,
         scip_params=parse_parameters(set),
+        device=device,
     )
     total = len(config.names()) * seeds * len(config.policies)
     with progress_bar(f"solving {instances}", total) as advance:
@@ -96,6 +100,7 @@ def choose(
     seeds: int = 1,
     time_limit: float = 60.0,
     dual_task: bool = False,
+    device: str = "cpu",
     workers: int = 1,
     json: bool = False,
 ) -> int:
@@ -113,6 +118,7 @@ def choose(
         seeds: solving processes of each policy on each instance.
         time_limit: CPU seconds of a solving process.
         dual_task: choose for the ML4CO dual task.
+        device: where networks decide, as in learnsys branch evaluate.
         workers: processes, each on a core of its own; -1 is one for each core.
         json: print JSON instead of a table.
     """
@@ -131,6 +137,7 @@ def choose(
         seeds=seeds,
         time_limit=time_limit,
         dual_task=dual_task,
+        device=device,
     )
     with progress_bar(f"trying policies on {instances}", len(config.names()) * seeds * len(config.policies)) as advance:
         chosen, ranked = run(config, workers=workers, out=out, report=advance)

@@ -34,6 +34,7 @@ def ablate(
     capacity: str = "2MiB",
     ways: int = 16,
     set: tuple[str, ...] = (),
+    device: str = "cpu",
     workers: int = 1,
     backend: str = "loky",
     address: str | None = None,
@@ -55,6 +56,7 @@ def ablate(
         capacity: bytes held, such as 2MiB.
         ways: lines in a set.
         set: settings of the recipe to change in all variants, such as training.steps=500.
+        device: where the networks compute, such as cpu or cuda.
         workers: runs at a time; -1 is one for each core.
         backend: loky for this machine, dask or ray for a cluster that sees OUT and the traces.
         address: of the cluster.
@@ -87,7 +89,7 @@ def ablate(
             for seed in range(seeds):
                 folder = out / label / name.replace(" ", "-") / f"seed-{seed}"
                 about = {"recipe": recipe, "variant": name, "trace": trace}
-                jobs.append((trace, accesses, config, geometry, folder, seed, about))
+                jobs.append((trace, accesses, config, geometry, folder, seed, device, about))
                 places.append((name, label))
     found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in names}
     with progress_bar(f"{recipe}: runs", len(jobs)) as advance:
@@ -123,6 +125,7 @@ def _train(
     geometry: CacheGeometry,
     folder: Path,
     seed: int,
+    device: str,
     about: dict[str, str],
 ) -> dict[str, Any]:
     """One run; its summary."""
@@ -133,7 +136,7 @@ def _train(
     if read.objects:
         raise InputError("holds objects, not addresses", file=trace, remedy="use a trace of a program's accesses")
     read = read[:accesses] if accesses else read
-    return train_parrot(read, config, geometry, folder, seed=seed, about=about)
+    return train_parrot(read, config, geometry, folder, seed=seed, device=device, about=about)
 
 
 def spread(values: list[float | None]) -> str:

@@ -28,6 +28,7 @@ def explain(
     ways: int = 16,
     line_size: int = 64,
     out: Path = Path("explain.png"),
+    device: str = "cpu",
     json: bool = False,
 ) -> int:
     """Show for a stretch of a trace the lines in a set, Belady's choice, the policy's, and what it attends to.
@@ -47,6 +48,7 @@ def explain(
         ways: lines in a set.
         line_size: bytes in a line.
         out: the picture, a PNG.
+        device: where the network computes: cpu (fused kernels), or another device of torch, such as cuda.
         json: print JSON instead of tables.
     """
     import numpy as np
@@ -61,6 +63,7 @@ def explain(
     from learnsys.policies.cache.parrot.policy import ParrotPolicy
     from learnsys.policies.cache.shipped import shipped_folder
     from learnsys.policies.cache.simulation import part_of
+    from learnsys.policies.devices import on_device
     from learnsys.runs import read_metrics
     from learnsys.traces import read_trace
 
@@ -69,7 +72,7 @@ def explain(
     geometry = CacheGeometry(parse_bytes(capacity), ways, line_size)
     name = policy.removeprefix("parrot=")
     folder = shipped_folder("parrot", trace) if name == "parrot" else Path(name)
-    chosen = ParrotPolicy.load(folder)
+    chosen = on_device(ParrotPolicy.load(folder), device)
     read = read_trace(trace)
     if read.objects:
         raise InputError("holds objects, not addresses", file=trace, remedy="use a trace of a program's accesses")

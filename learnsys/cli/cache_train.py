@@ -138,6 +138,7 @@ def _choose(
     from learnsys.policies.cache.parrot.task import Split, beside_bounds, bounds
     from learnsys.policies.cache.parrot.training import train_parrot
     from learnsys.policies.cache.picker import Picked, candidate_names, choose
+    from learnsys.policies.devices import on_device
     from learnsys.policies.distributed import alone
     from learnsys.runs import Run
 
@@ -150,7 +151,7 @@ def _choose(
     if any(name.endswith("parrot") for name in names):
         with progress_report("training parrot") as report:
             train_parrot(trace, config, geometry, out / "parrot", **settings, about=about, report=report)
-        parrot = ParrotPolicy.load(out / "parrot")
+        parrot = on_device(ParrotPolicy.load(out / "parrot"), settings["device"])
     with progress_bar("simulating", len(names)) as advance:
         seed = settings["seed"]
         choice = choose(parts.whole, geometry, names, parrot=parrot, seed=seed, finished=lambda name: advance(1))

@@ -27,6 +27,7 @@ def solve(
     seed: int = 0,
     format: str = "",
     clique: bool = False,
+    device: str = "cpu",
     out: Path | None = None,
     json: bool = False,
 ) -> int:
@@ -43,14 +44,18 @@ def solve(
         seed: of random choices.
         format: of the file, where its name and content do not tell.
         clique: find a large clique instead.
+        device: where a network decides: cpu (fused kernels), or another device of torch, such as cuda.
         out: a file for the set: one vertex a line, by the numbers in the graph's file.
         json: print JSON, the vertices included, instead of a sentence.
     """
     from learnsys.files import write_text
     from learnsys.graphs.io import read_graph
+    from learnsys.policies.devices import check_device, on_device
     from learnsys.policies.independent_set.registry import make_independent_set_policy
 
     solver = make_independent_set_policy(policy)
+    check_device(device, {policy: solver})
+    on_device(solver, device)
     given = read_graph(graph, format=format or None)
     searched = given.complement() if clique else given
     with watch_search(f"{policy} on {graph.name}", time) as watch, interruptible() as interrupted:

@@ -25,6 +25,7 @@ def evaluate(
     iterations: int = 0,
     seeds: int = 1,
     best_known: Path | None = None,
+    device: str = "cpu",
     workers: int = 1,
     backend: str = "loky",
     address: str | None = None,
@@ -43,6 +44,8 @@ def evaluate(
         iterations: at most, if not 0; with --time inf results depend on graphs and seeds alone.
         seeds: runs of each policy on each graph, with seeds 0, 1, ...
         best_known: the file of best sets; best_known.json in the folder unless given.
+        device: where networks decide: cpu (fused kernels), or another device of torch, such as cuda. CPU seconds do not
+            count what a device computes meanwhile.
         workers: runs at a time; -1 is one for each core.
         backend: loky for this machine, dask or ray for a cluster.
         address: of the cluster.
@@ -52,6 +55,7 @@ def evaluate(
     from learnsys.cli.report import write_report
     from learnsys.files import write_text
     from learnsys.graphs.io import graph_files
+    from learnsys.policies.devices import about as about_device
     from learnsys.policies.independent_set.base import Limits
     from learnsys.policies.independent_set.best_known import FILE, BestKnown
     from learnsys.policies.independent_set.evaluation import run_trials, summarise
@@ -65,13 +69,13 @@ def evaluate(
     named = list(graph_files(graphs))
     known = BestKnown(best_known or (graphs if graphs.is_dir() else graphs.parent) / FILE)
     config = {"graphs": str(graphs), "policies": chosen, "time": time, "iterations": iterations, "seeds": seeds}
-    run = None if out is None else Run(out, config)
+    run = None if out is None else Run(out, config | about_device(device))
     by_name = dict(named)
     trials: list[Trial] = []
     improved = 0
     with progress_bar("searching", len(named) * len(chosen) * seeds) as advance:
         try:
-            for trial in run_trials(chosen, named, limits, seeds, workers, backend, address):
+            for trial in run_trials(chosen, named, limits, seeds, workers, backend, address, device):
                 trials.append(trial)
                 improved += known.offer(trial.graph, by_name[trial.graph], trial.solution, trial.policy)
                 advance(1)

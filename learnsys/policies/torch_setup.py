@@ -5,12 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from learnsys.errors import InputError
 
+if TYPE_CHECKING:
+    import torch
+
+
+def existing_device(device: str | torch.device) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        InputError: there is none here.
+    """
+    import torch
+
+    try:
+        torch.empty(0, device=device).cpu()
+    except (RuntimeError, AssertionError):
+        raise InputError(f"there is no device {str(device)!r} here", remedy="use cpu") from None
+    return torch.device(device)
+
 
 @contextmanager
-def deterministic(device: str, threads: int) -> Iterator[None]:
+def deterministic(device: str | torch.device, threads: int) -> Iterator[None]:
     """Deterministic algorithms, and a number of threads that the machine does not choose.
 
     Raises:
@@ -20,10 +39,7 @@ def deterministic(device: str, threads: int) -> Iterator[None]:
 
     if threads < 1:
         raise InputError(f"{threads} threads are too few", remedy="give 1 or more")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise InputError(f"there is no device {device!r} here", remedy="use cpu") from None
+    existing_device(device)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses to be deterministic
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)

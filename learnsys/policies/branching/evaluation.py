@@ -22,6 +22,8 @@ from learnsys.policies.branching.measuring import initial_bounds, run_once
 from learnsys.policies.branching.protocol import EvaluationConfig
 from learnsys.policies.branching.registry import make_branching_policy
 from learnsys.policies.branching.solve import solve
+from learnsys.policies.devices import about as about_device
+from learnsys.policies.devices import check_device, on_device
 from learnsys.runs import Run, read_metrics
 
 
@@ -47,8 +49,8 @@ def evaluate(
     Raises:
         InputError: unknown policies or instances, or `out` holds another comparison.
     """
-    for _, text in config.policies:
-        make_branching_policy(text, config.family)  # complain before anything runs
+    made = {label: make_branching_policy(text, config.family) for label, text in config.policies}
+    check_device(config.device, made)  # complain before anything runs
     names, labels = config.names(), [label for label, _ in config.policies]
     with ExitStack() as stack:
         run: Run | None = None
@@ -81,7 +83,8 @@ def _known(config: EvaluationConfig, out: Path, names: Sequence[str]) -> tuple[R
     """The run folder, and what of the comparison has been measured there."""
     # more instances, seeds and policies may be added to what is there; all else must be the same
     grows = ("policies", "count", "seeds")
-    run = Run(out, {key: value for key, value in asdict(config).items() if key not in grows})
+    lasting = {key: value for key, value in asdict(config).items() if key not in (*grows, "device")}
+    run = Run(out, lasting | about_device(config.device))
     run.rewind("seed", math.inf)  # drops a half-written line
     texts = dict(config.policies)
     rows = [
@@ -102,7 +105,7 @@ def _known(config: EvaluationConfig, out: Path, names: Sequence[str]) -> tuple[R
 def _run_all(config: EvaluationConfig, name: str, seed: int, labels: Sequence[str], cores: str) -> list[dict[str, Any]]:
     texts = dict(config.policies)
     with _own_core(Path(cores)):
-        policies = {label: _ready(texts[label], config.family) for label in labels}
+        policies = {label: _ready(texts[label], config.family, config.device) for label in labels}
         bounds = initial_bounds(config, name) if config.dual_task else None
         return [
             {
@@ -117,9 +120,9 @@ def _run_all(config: EvaluationConfig, name: str, seed: int, labels: Sequence[st
 
 
 @lru_cache(maxsize=64)
-def _ready(text: str, family: str | None) -> BranchingPolicy | ScipRule:
+def _ready(text: str, family: str | None, device: str) -> BranchingPolicy | ScipRule:
     """The policy, after a first solving process that loads all code it needs."""
-    policy = make_branching_policy(text, family)
+    policy = on_device(make_branching_policy(text, family), device)
     model = Knapsack(2, 11).instance(0).to_model()
     bare = {"presolving/emphasis": "off", "heuristics/emphasis": "off", "separating/emphasis": "off"}
     try:

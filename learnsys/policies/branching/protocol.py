@@ -53,6 +53,8 @@ class EvaluationConfig:
     of the dual bound"""
     scip_params: dict[str, Any] = field(default_factory=dict)
     """set last"""
+    device: str = "cpu"
+    """where networks decide: cpu (fused kernels), or another device of torch"""
 
     def __post_init__(self) -> None:
         if not self.policies or min(self.count, self.seeds) < 1 or self.instance_seed < 0 or not self.time_limit > 0:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from learnsys.graphs.graph import Graph
 from learnsys.parallel import run_parallel
+from learnsys.policies.devices import check_device, on_device
 from learnsys.policies.independent_set.base import Limits, Solution
 from learnsys.policies.independent_set.registry import make_independent_set_policy
 
@@ -34,6 +35,7 @@ def run_trials(
     workers: int = 1,
     backend: str = "loky",
     address: str | None = None,
+    device: str = "cpu",
 ) -> Iterator[Trial]:
     """Run every policy on every graph with seeds 0 to `seeds` - 1.
 
@@ -41,20 +43,28 @@ def run_trials(
         policies: label -> what `make_independent_set_policy` takes.
         graphs: with their names.
         workers, backend, address: as in `run_parallel`.
+        device: where networks decide, see `learnsys.policies.devices`.
 
     Raises:
-        InputError: a policy does not exist, or needs a limit, or the cluster does not answer.
+        InputError: a policy does not exist, or needs a limit, or none has a network for the device, or the cluster does
+            not answer.
     """
     made = {label: make_independent_set_policy(name) for label, name in policies.items()}  # all, before any runs
-    jobs = [(policy, graph, limits, seed) for policy in made.values() for _, graph in graphs for seed in range(seeds)]
+    check_device(device, made)
+    jobs = [
+        (policy, device, graph, limits, seed)
+        for policy in made.values()
+        for _, graph in graphs
+        for seed in range(seeds)
+    ]
     names = [(label, name, seed) for label in made for name, _ in graphs for seed in range(seeds)]
     solutions = run_parallel(_solve, jobs, workers=workers, backend=backend, address=address)
     for (label, name, seed), solution in zip(names, solutions, strict=True):
         yield Trial(label, name, seed, solution)
 
 
-def _solve(policy: Any, graph: Graph, limits: Limits, seed: int) -> Solution:
-    return policy.solve(graph, seconds=limits.seconds, iterations=limits.iterations, seed=seed)
+def _solve(policy: Any, device: str, graph: Graph, limits: Limits, seed: int) -> Solution:
+    return on_device(policy, device).solve(graph, seconds=limits.seconds, iterations=limits.iterations, seed=seed)
 
 
 def summarise(trials: Sequence[Trial], best: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -13,10 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learnsys.graphs import Batch
+from learnsys.errors import InputError
+from learnsys.graphs import Batch, Graph, batch_graphs
 
 _MULTIPLE = 8
 """sizes are rounded up to this: matrix units take rows of so many numbers"""
+LARGEST = 20_000
+"""vertices of a graph whose adjacency is held dense while a policy decides: 1.6 GB"""
 WARM_UP = 3
 """steps before the recorded one, in which libraries make their buffers"""
 
@@ -46,6 +49,21 @@ class PaddedGraphs:
     def take(self, number: Tensor) -> Tensor:
         """The adjacencies of some graphs, int64 (B,): float32 (B, N, N)."""
         return self.adjacency.index_select(0, number).float()
+
+
+def dense_adjacency(graph: Graph, device: torch.device) -> Tensor:
+    """The padded adjacency of one graph on a device, float32 (1, N, N).
+
+    Raises:
+        InputError: the graph is too large for that.
+    """
+    if graph.n > LARGEST:
+        raise InputError(
+            f"a graph of {graph.n:,} vertices is too large for {device}, where adjacencies are dense "
+            f"(up to {LARGEST:,} vertices)",
+            remedy="use --device cpu",
+        )
+    return PaddedGraphs(batch_graphs([graph]), device).take(torch.zeros(1, dtype=torch.int64, device=device))
 
 
 def masked_sums(x: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:

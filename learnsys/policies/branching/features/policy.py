@@ -1,10 +1,13 @@
-"""Trees and a small network on Khalil's features, as policies. Nothing here imports torch or scikit-learn."""
+"""Trees and a small network on Khalil's features, as policies.
+
+Nothing here imports scikit-learn, or torch unless it is to compute.
+"""
 
 from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,9 @@ from learnsys.imitation import Arrays
 from learnsys.policies.branching.base import BranchingPolicy
 from learnsys.policies.branching.features.kernel import LARGEST, feature_matrix, sum_of_trees
 from learnsys.policies.saved import save_policy, saved_policy
+
+if TYPE_CHECKING:
+    import torch
 
 WIDTH = 2 * len(FEATURES)
 """columns of the matrix that the policies see, see `kernel.feature_matrix`"""
@@ -118,9 +124,22 @@ class MlpPolicy(FeaturePolicy):
         self._scaling = mean, deviation
         self._layers = ((w0.T, b0), (w1.T, b1))
         self._last = w2[0]
+        self._on: tuple[torch.nn.Module, torch.device] | None = None
+
+    def through_torch(self, device: torch.device) -> None:
+        """Let torch compute the network on a device, which may be the processor, in numpy's place."""
+        from learnsys.policies.branching.features.network import layers_of
+
+        self._on = layers_of(self.arrays, device), device
 
     def scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         hidden = scale(matrix, *self._scaling)
+        if self._on is not None:
+            import torch
+
+            network, device = self._on
+            with torch.inference_mode():
+                return network(torch.from_numpy(hidden).to(device))[:, 0].numpy(force=True)
         for weight, bias in self._layers:
             hidden = np.maximum(hidden @ weight + bias, 0)
         return hidden @ self._last

@@ -235,17 +235,13 @@ def fit_mlp(
     """Weights for `MlpPolicy`."""
     import torch
 
+    from learnsys.policies.branching.features.network import PREFIX, make_layers
+
     squashed = squash(train.matrix)
     mean, deviation = squashed.mean(axis=0), np.maximum(squashed.std(axis=0), 1e-3)
     inputs = torch.from_numpy(scale(train.matrix, mean, deviation)).to(device)
     torch.manual_seed(seed)
-    layers = torch.nn.Sequential(
-        torch.nn.Linear(WIDTH, config.width),
-        torch.nn.ReLU(),
-        torch.nn.Linear(config.width, config.width),
-        torch.nn.ReLU(),
-        torch.nn.Linear(config.width, 1),
-    ).to(device)
+    layers = make_layers(config.width, config.width).to(device)
     optimiser = torch.optim.AdamW(layers.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs)
     rng = np.random.default_rng(seed)
@@ -265,7 +261,7 @@ def fit_mlp(
             torch.stack(losses).mean().backward()
             optimiser.step()
         schedule.step()
-        arrays = {f"layers.{name}": value.numpy(force=True).copy() for name, value in layers.state_dict().items()}
+        arrays = {f"{PREFIX}{name}": value.numpy(force=True).copy() for name, value in layers.state_dict().items()}
         arrays |= {"mean": mean, "deviation": deviation}
         loss = measure(MlpPolicy(arrays).scores(valid.matrix), valid)["loss"]
         if loss < best:

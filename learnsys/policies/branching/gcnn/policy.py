@@ -1,10 +1,13 @@
-"""A trained GCNN as a branching policy: loaded, saved, and asked for single decisions. Nothing here imports torch."""
+"""A trained GCNN as a branching policy: loaded, saved, and asked for single decisions.
+
+Nothing here imports torch, unless it is to compute.
+"""
 
 from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,11 @@ from learnsys.policies.branching.gcnn.config import ModelConfig
 from learnsys.policies.branching.gcnn.inference import Scorer
 from learnsys.policies.branching.gcnn.observation_kernel import clean, compress
 from learnsys.policies.saved import save_policy, saved_policy
+
+if TYPE_CHECKING:
+    import torch
+
+    from learnsys.policies.branching.gcnn.torch_inference import TorchScorer
 
 
 class GcnnPolicy(BranchingPolicy):
@@ -38,11 +46,17 @@ class GcnnPolicy(BranchingPolicy):
         self.config, self._weights = config, weights
         self.pseudo_candidates = pseudo_candidates  # type: ignore[misc]
         try:
-            self._scorer = Scorer(config, weights)
+            self._scorer: Scorer | TorchScorer = Scorer(config, weights)
         except (KeyError, ValueError, IndexError) as error:
             raise InputError(f"the weights are not those of this network ({error})") from None
         self.observation = NodeBipartite(incumbent=config.incumbent, incremental=True)
         self._edges: tuple[Any, Any] = (None, ())
+
+    def through_torch(self, device: torch.device) -> None:
+        """Let torch compute the network on a device, which may be the processor, in the kernels' place."""
+        from learnsys.policies.branching.gcnn.torch_inference import TorchScorer
+
+        self._scorer = TorchScorer(self.config, self._weights, device)
 
     def start(self, seed: int) -> None:
         self._edges = (None, ())

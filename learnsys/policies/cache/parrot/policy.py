@@ -47,7 +47,7 @@ class ParrotPolicy:
     Args:
         config: the network's configuration.
         pcs, addresses: the vocabularies (unused by byte embedders).
-        device: where the network computes.
+        device: where the network computes; by kernels if it is the processor.
     """
 
     name = "parrot"
@@ -58,7 +58,14 @@ class ParrotPolicy:
         self.config = config
         self.pcs, self.addresses = pcs, addresses
         self.device = torch.device(device)
+        self.kernels = self.device.type == "cpu"
+        """whether kernels compute the network where it decides"""
         self.model = ParrotModel(config, len(pcs) + 1, len(addresses) + 1).to(self.device)
+
+    def through_torch(self, device: str | torch.device) -> None:
+        """Let torch compute the network on a device, which may be the processor, in the kernels' place."""
+        self.device, self.kernels = torch.device(device), False
+        self.model.to(self.device)
 
     def pc_keys(self, pc: NDArray[np.uint64]) -> NDArray[np.int64]:
         """What the PC embedder reads for program counters, any shape."""

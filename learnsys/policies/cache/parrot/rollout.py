@@ -29,8 +29,8 @@ DECISIONS = 2**11
 
 
 def has_kernels(policy: ParrotPolicy) -> bool:
-    """Whether the policy's network stands where kernels can read it."""
-    return policy.device.type == "cpu"
+    """Whether kernels compute the policy's network."""
+    return policy.kernels
 
 
 @contextmanager

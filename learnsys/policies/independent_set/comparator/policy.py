@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import ClassVar, Literal
 
 import numpy as np
+import torch
 
 from learnsys.graphs import Graph, batch_graphs
 from learnsys.imitation import Arrays
@@ -15,6 +16,7 @@ from learnsys.policies.independent_set.base import Clock, Found, IndependentSetP
 from learnsys.policies.independent_set.comparator.config import ModelConfig
 from learnsys.policies.independent_set.comparator.model import ComparatorModel
 from learnsys.policies.independent_set.comparator.rollout import RollOuts, run_recursions
+from learnsys.policies.independent_set.comparator.torch_decisions import TorchDecisions
 from learnsys.policies.independent_set.comparator.weights import Weights
 from learnsys.policies.independent_set.randomness import stream_seeds
 from learnsys.policies.saved import save_policy, saved_policy
@@ -38,17 +40,26 @@ class ComparatorPolicy(IndependentSetPolicy):
     def __init__(self, config: ModelConfig, problem: Problem = "independent_set", roll_outs: int = 5) -> None:
         self.config, self.problem, self.roll_outs = config, problem, roll_outs
         self.model = ComparatorModel(config)
+        self._device: torch.device | None = None
+
+    def through_torch(self, device: torch.device) -> None:
+        """Let torch compute the network on a device, which may be the processor, in the kernels' place."""
+        self._device = device
+        self.model.to(device)
+
+    def _network(self) -> Weights | TorchDecisions:
+        return Weights.of(self.model) if self._device is None else TorchDecisions(self.model, self._device)
 
     @property
     def cover(self) -> bool:
         return self.problem == "vertex_cover"
 
     def search(self, graph: Graph, clock: Clock, seed: int) -> Found:
-        batch, weights = batch_graphs([graph]), Weights.of(self.model)
+        batch, network = batch_graphs([graph]), self._network()
         limits, best = clock.limits, None
         number = 0
         while best is None or not clock.over:
-            result = run_recursions(batch, weights, [0], stream_seeds(seed, [number]), cover=self.cover)
+            result = run_recursions(batch, network, [0], stream_seeds(seed, [number]), cover=self.cover)
             found = result.set(0)
             if best is None or found.size > best.size:
                 best = found
@@ -62,9 +73,7 @@ class ComparatorPolicy(IndependentSetPolicy):
     def roll_out(self, graphs: Sequence[Graph], seed: int = 0) -> RollOuts:
         """One roll-out of each graph."""
         seeds = stream_seeds(seed, range(len(graphs)))
-        return run_recursions(
-            batch_graphs(graphs), Weights.of(self.model), np.arange(len(graphs)), seeds, cover=self.cover
-        )
+        return run_recursions(batch_graphs(graphs), self._network(), np.arange(len(graphs)), seeds, cover=self.cover)
 
     def weights(self) -> Arrays:
         """The network's parameters by name."""

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from learnsys.graphs import Batch
 from learnsys.parallel import in_threads
 from learnsys.policies.independent_set.comparator.recursion import roll_out
+from learnsys.policies.independent_set.comparator.torch_decisions import TorchDecisions
 from learnsys.policies.independent_set.comparator.weights import Weights
 
 LANES = 1
@@ -40,7 +41,7 @@ class RollOuts:
 
 def run_recursions(
     batch: Batch,
-    weights: Weights,
+    network: Weights | TorchDecisions,
     root: ArrayLike,
     seeds: ArrayLike,
     *,
@@ -55,6 +56,7 @@ def run_recursions(
 
     Args:
         batch: the graphs.
+        network: for the kernels, or through torch.
         root: the graph of each lane, (L,).
         seeds: of each lane's random stream, (L,) uint64; a lane's result depends on nothing else of the batch.
         alive: the vertices that each lane starts with, uint8 (n,); None for all.
@@ -76,12 +78,13 @@ def run_recursions(
     def advance(low: int) -> None:
         high = min(low + lanes, root.size)
         own = lane_start[low : high + 1]
-        roll_out(
-            *(batch.graph.indptr, batch.graph.indices, batch.starts, root[low:high], own - own[0]),
-            *(kept[own[0] : own[-1]], state[low:high], cover, steps),
-            *weights,
-            *(picks[low:high], choices[low:high]),
-        )
+        graphs = batch.graph.indptr, batch.graph.indices, batch.starts, root[low:high], own - own[0]
+        begins = kept[own[0] : own[-1]], state[low:high], cover, steps
+        records = picks[low:high], choices[low:high]
+        if isinstance(network, TorchDecisions):
+            network.roll_out(*graphs, *begins, *records)
+        else:
+            roll_out(*graphs, *begins, *network, *records)
 
     for _ in in_threads(advance, range(0, root.size, lanes), jobs):
         pass

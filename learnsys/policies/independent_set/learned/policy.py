@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from learnsys.errors import InputError
@@ -17,6 +18,7 @@ from learnsys.policies.independent_set.base import Clock, Found, IndependentSetP
 from learnsys.policies.independent_set.learned import construct as kernel
 from learnsys.policies.independent_set.learned.config import ModelConfig
 from learnsys.policies.independent_set.learned.model import VertexScorer
+from learnsys.policies.independent_set.learned.torch_scores import TorchScores
 from learnsys.policies.independent_set.learned.weights import Weights
 from learnsys.policies.independent_set.randomness import stream_seeds
 from learnsys.policies.saved import save_policy, saved_policy
@@ -62,6 +64,13 @@ class ScoredConstruction(IndependentSetPolicy):
         self.scores, self.roll_outs, self.temperature = scores, roll_outs, temperature
         self.picks, self.reduce = picks, reduce
         self.model = VertexScorer(self.config)
+        self._device: torch.device | None = None
+        self._scored: tuple[Graph, TorchScores] | None = None
+
+    def through_torch(self, device: torch.device) -> None:
+        """Let torch compute the network on a device, which may be the processor, in the kernels' place."""
+        self._device = device
+        self.model.to(device)
 
     def search(self, graph: Graph, clock: Clock, seed: int) -> Found:
         weights, limits = Weights.of(self.model), clock.limits
@@ -82,6 +91,12 @@ class ScoredConstruction(IndependentSetPolicy):
     ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """One set, or its first `steps` vertices: status and order as `construct` tells them."""
         status, order = np.empty(graph.n, np.uint8), np.empty(graph.n, np.int32)
+        if self._device is not None and self.scores == "learned":
+            if self._scored is None or self._scored[0] is not graph:
+                self._scored = graph, TorchScores(self.model, graph, self._device)
+            how = (self._scored[1], graph, state, float(temperature), self.picks, self.reduce, steps)
+            kernel.construct_by(*how, status, order)
+            return status, order
         kernel.construct(
             *(graph.indptr, graph.indices, state, SOURCES[self.scores], float(temperature)),
             *(self.picks, self.reduce, steps, *weights, status, order),
