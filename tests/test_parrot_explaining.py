@@ -9,10 +9,15 @@ from learnsys.cli import main
 from learnsys.envs.cache.accesses import Accesses
 from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.errors import InputError
+from learnsys.policies.cache.guard import Guard
 from learnsys.policies.cache.parrot.config import parrot
 from learnsys.policies.cache.parrot.explaining import by_frequency, explain
+from learnsys.policies.cache.parrot.guarded import SHADOWS
 from learnsys.policies.cache.parrot.policy import ParrotPolicy
 from learnsys.policies.cache.parrot.training import train_parrot
+from learnsys.policies.cache.registry import make_set_policy
+from learnsys.policies.cache.replay import Replay
+from learnsys.policies.cache.simulation import Simulation, chunk_of, simulate
 from learnsys.settings import override
 from learnsys.traces import write_trace
 from learnsys.traces.synthetic import synthesize
@@ -85,10 +90,57 @@ def test_command_line(tmp_path, trained, capsys):
     assert sum("Belady" in line["evicted by"] for line in told["lines"]) == 1
     assert main([*fixed, "--policy", str(folder / "run")]) == 0
     assert "picture: " in capsys.readouterr().out
+    guarded = [*fixed, "--policy", f"guard:parrot={folder / 'run'}", "--part", "0.8:0.9", "--count", "5"]
+    assert main([*guarded, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {step["follows"] for step in told["evictions"]} <= {part["follows"] for part in told["guard"]}
+    assert sum("guard" in line["evicted by"] for line in told["lines"]) == 1
+    by_flag = [*fixed, "--policy", str(folder / "run"), "--guard", "--part", "0.8:0.9", "--count", "5"]
+    assert main([*by_flag, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == told
+    assert main(guarded) == 0
+    assert "what the guard follows" in capsys.readouterr().out
     assert main(fixed) == 2
     assert "no trained parrot ships for" in capsys.readouterr().err
     assert main([*fixed, "--policy", str(folder / "run"), "--set-number", "99"]) == 2
     assert "set 99 evicts nothing" in capsys.readouterr().err
+
+
+def test_what_a_guard_evicts(trained):
+    """Beside the same guard, one access at a time."""
+    trace, folder = trained
+    policy = ParrotPolicy.load(folder / "run")
+    accesses = Accesses.prepare(trace.address, trace.pc, CACHE)
+    start, stop = 6000, 7500
+    found = explain(policy, accesses, CACHE, start, stop, guard=True)
+    d, lead = found.decisions, found.lead
+    guard = Guard(Replay())
+    simulation = Simulation(guard, CACHE, learnt={"policy/victims": policy.victims(accesses, CACHE)})
+    state, number = simulation.state, 0
+    for t in range(stop):
+        row = accesses.row[t]
+        before, touched, leader = state["tags"][row].copy(), state["touched"][row].copy(), state["groups"][0, 0]
+        hit = simulation.run(chunk_of(accesses, t, t + 1), accesses.line_number.size, accesses.pc_value.size)[0]
+        if t < start:
+            continue
+        assert lead.hits[t - start] == hit and lead.followed[t - start] == leader
+        changed = np.flatnonzero((state["tags"][row] != before) & (before >= 0))
+        if changed.size:
+            assert d.time[number] == t and d.victim[number] == changed[0]
+            assert d.touched[number].tolist() == touched.tolist()
+            for e, lines in enumerate(guard.held(state)):
+                assert lead.held[number, e].tolist() == np.isin(before, lines[row]).tolist()
+            assert not lead.held[number, leader, changed[0]]
+            number += 1
+    assert number == d.time.size > 100
+    whole = simulate(make_set_policy("lru"), accesses, CACHE), policy.simulate(accesses, CACHE)
+    assert np.array_equal(lead.shadow_hits, np.stack(whole[::-1])[:, start:stop])
+    parts = lead.parts()
+    assert parts[0]["from"] == start and parts[-1]["to"] == stop
+    assert sum(part["guarded hits"] for part in parts) == lead.hits.sum()
+    for part in parts:
+        followed = lead.followed[part["from"] - start : part["to"] - start]
+        assert {SHADOWS[number] for number in followed} == {part["follows"]}
 
 
 def test_stretches_without_evictions_are_refused(trained):

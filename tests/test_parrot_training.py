@@ -16,6 +16,7 @@ from learnsys.envs.cache.accesses import NEVER
 from learnsys.envs.cache.bounds import belady_hits
 from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.errors import InputError
+from learnsys.files import write_json
 from learnsys.imitation import silent
 from learnsys.policies.cache.parrot.config import RECIPES, parrot
 from learnsys.policies.cache.parrot.policy import ParrotPolicy
@@ -231,6 +232,17 @@ def test_ablations(tmp_path, trace, capsys):
     assert {name: len(rows["loop"]["test"]) for name, rows in found.items()} == {"full": 2, "no DAgger": 2}
     run = read_json(tmp_path / "loop" / "no-DAgger" / "seed-1" / "summary.json")
     assert run["test"]["normalised"] == found["no DAgger"]["loop"]["test"][1]
+    again = ["cache", "ablate", *fixed, "--variants", "full,no DAgger", "--accesses", "8000", *tiny, "--guard"]
+    assert main([*again, "--json"]) == 0  # nothing is trained again
+    guarded = json.loads(capsys.readouterr().out)
+    assert list(guarded) == ["full", "no DAgger", "guard:full", "guard:no DAgger"]
+    assert {name: guarded[name] for name in found} == found
+    assert guarded["guard:no DAgger"]["loop"]["test"][1] == run["test, guarded"]["normalised"]
+    assert main(again) == 0
+    assert "guard:no DAgger" in capsys.readouterr().out
+    write_json(tmp_path / "loop" / "full" / "seed-0" / "summary.json", {"validation": {}, "test": {}})
+    assert main(again) == 2
+    assert "tells nothing under the guard" in capsys.readouterr().err
     assert main(["cache", "ablate", *fixed, "--variants", "full,no love"]) == 2
     assert "choose from full" in capsys.readouterr().err
 

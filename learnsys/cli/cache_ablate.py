@@ -34,6 +34,7 @@ def ablate(
     capacity: str = "2MiB",
     ways: int = 16,
     set: tuple[str, ...] = (),
+    guard: bool = False,
     device: str = "cpu",
     workers: int = 1,
     backend: str = "loky",
@@ -56,6 +57,7 @@ def ablate(
         capacity: bytes held, such as 2MiB.
         ways: lines in a set.
         set: settings of the recipe to change in all variants, such as training.steps=500.
+        guard: show each variant under the guard, too, in the test part: rows guard:VARIANT.
         device: where the networks compute, such as cpu or cuda.
         workers: runs at a time; -1 is one for each core.
         backend: loky for this machine, dask or ray for a cluster that sees OUT and the traces.
@@ -69,6 +71,7 @@ def ablate(
     from learnsys.lookup import look_up
     from learnsys.parallel import run_parallel
     from learnsys.policies.cache.parrot.config import RECIPES, ablated
+    from learnsys.policies.cache.registry import GUARD
     from learnsys.settings import override
 
     names = split(variants)
@@ -94,24 +97,30 @@ def ablate(
     found: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in names}
     with progress_bar(f"{recipe}: runs", len(jobs)) as advance:
         summaries = run_parallel(_train, jobs, workers=workers, backend=backend, address=address)
-        for (name, label), summary in zip(places, summaries, strict=True):
+        for (name, label), summary, job in zip(places, summaries, jobs, strict=True):
+            if guard and "test, guarded" not in summary:
+                path = Path(job[4]) / "summary.json"
+                raise InputError("tells nothing under the guard", file=path, remedy="train this run anew, elsewhere")
             found[name].setdefault(label, []).append(summary)
             advance(1)
-    result = {
-        name: {
-            label: {part: [run[part]["normalised"] for run in runs] for part in ("validation", "test")}
-            for label, runs in of_traces.items()
+    result = {name: normalised(of_traces, ("validation", "test")) for name, of_traces in found.items()}
+    if guard:
+        result |= {
+            GUARD + name: {
+                label: {"test": part["test, guarded"]}
+                for label, part in normalised(of_traces, ("test, guarded",)).items()
+            }
+            for name, of_traces in found.items()
         }
-        for name, of_traces in found.items()
-    }
     write_json(out / "summary.json", {"recipe": recipe, "seeds": seeds, "accesses": accesses, "normalised": result})
     if json:
         print_json(result)
         return 0
     labels = list(result[names[0]])
-    for part in ("validation", "test"):
+    beside = [each for name in names for each in ((name, GUARD + name) if guard else (name,))]
+    for part, shown in (("validation", names), ("test", beside)):
         rows = [
-            [name, *(spread(result[name][label][part]) for label in labels), mean(result[name], part)] for name in names
+            [name, *(spread(result[name][label][part]) for label in labels), mean(result[name], part)] for name in shown
         ]
         title = f"{recipe}, normalised hit rate in the {part} part: mean of {seeds} seeds (lowest, highest)"
         print_table(title, ["variant", *labels, "mean"], rows)
@@ -137,6 +146,15 @@ def _train(
         raise InputError("holds objects, not addresses", file=trace, remedy="use a trace of a program's accesses")
     read = read[:accesses] if accesses else read
     return train_parrot(read, config, geometry, folder, seed=seed, device=device, about=about)
+
+
+def normalised(
+    of_traces: dict[str, list[dict[str, Any]]], parts: tuple[str, ...]
+) -> dict[str, dict[str, list[float | None]]]:
+    """trace -> part -> the normalised rate of each run."""
+    return {
+        label: {part: [run[part]["normalised"] for run in runs] for part in parts} for label, runs in of_traces.items()
+    }
 
 
 def spread(values: list[float | None]) -> str:

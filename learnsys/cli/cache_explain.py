@@ -21,6 +21,7 @@ def explain(
     trace: str,
     policy: str = "parrot",
     part: str = "0.9:0.92",
+    guard: bool = False,
     set_number: int | None = None,
     count: int = 16,
     which: int = 0,
@@ -34,13 +35,15 @@ def explain(
     """Show for a stretch of a trace the lines in a set, Belady's choice, the policy's, and what it attends to.
 
     Prints the set's evictions one by one, all lines of one of them, and how good choices and predictions are by how
-    often a line was seen before; the same and the training curves go into a picture.
+    often a line was seen before; the same and the training curves go into a picture. Of a guarded policy it also tells
+    which shadow the guard follows when, and which lines it therefore keeps.
 
     Args:
         trace: a trace file of any known format, or sample:NAME.
         policy: the run folder of a trained Parrot (parrot=FOLDER is the same); "parrot" for the one that ships with a
-            sample.
+            sample. guard:parrot and guard:parrot=FOLDER are these under the guard.
         part: the stretch, as two fractions of the trace.
+        guard: explain the policy under the guard.
         set_number: the set to look at; the one with the most evictions unless given.
         count: evictions of it to show.
         which: the one whose lines are listed, from 0.
@@ -61,6 +64,7 @@ def explain(
     from learnsys.policies.cache.parrot.explaining import explain as explain_policy
     from learnsys.policies.cache.parrot.picture import draw
     from learnsys.policies.cache.parrot.policy import ParrotPolicy
+    from learnsys.policies.cache.registry import GUARD
     from learnsys.policies.cache.shipped import shipped_folder
     from learnsys.policies.cache.simulation import part_of
     from learnsys.policies.devices import on_device
@@ -70,7 +74,8 @@ def explain(
     if count < 1 or not 0 <= which < count:
         raise InputError("count must be at least 1, and which below it")
     geometry = CacheGeometry(parse_bytes(capacity), ways, line_size)
-    name = policy.removeprefix("parrot=")
+    guard = guard or policy.startswith(GUARD)
+    name = policy.removeprefix(GUARD).removeprefix("parrot=")
     folder = shipped_folder("parrot", trace) if name == "parrot" else Path(name)
     chosen = on_device(ParrotPolicy.load(folder), device)
     read = read_trace(trace)
@@ -79,7 +84,7 @@ def explain(
     accesses = Accesses.prepare(read.address, read.pc, geometry)
     start, stop = part_of(parse_part(part), len(accesses))
     with progress_report("explaining") as report:
-        found = explain_policy(chosen, accesses, geometry, start, stop, report=report)
+        found = explain_policy(chosen, accesses, geometry, start, stop, guard=guard, report=report)
     row = busiest_set(found) if set_number is None else set_number
     shown = np.flatnonzero(accesses.row[found.decisions.time] == row)[:count]
     if not shown.size:
@@ -87,13 +92,23 @@ def explain(
     frequency = by_frequency(found, start)
     label = Path(trace).stem.removeprefix("sample:")
     title = f"{label}: set {row}, {shown.size} evictions from access {found.decisions.time[shown[0]]:,} on"
+    title += ", under the guard" if guard else ""
     draw(found, shown, frequency, read_metrics(folder), title, out)
     steps, lines = evictions(found, shown), lines_of(found, int(shown[min(which, shown.size - 1)]))
+    parts = None if found.lead is None else found.lead.parts()
     if json:
-        print_json({"set": row, "evictions": steps, "lines": lines, "by_frequency": frequency, "picture": out})
+        told = {"set": row, "evictions": steps, "lines": lines, "by_frequency": frequency, "picture": out}
+        print_json(told if parts is None else told | {"guard": parts})
         return 0
     short = ["#", "access", "evicted", "used in", "Belady's", "used in", "rank", "attends most to"]
-    cells = [[step[name] for name in _SHOWN] for step in steps]
+    names = [*_SHOWN]
+    if parts is not None:
+        print_table(
+            f"{label}, part {part}: what the guard follows", list(parts[0]), [[*each.values()] for each in parts]
+        )
+        short.insert(2, "follows")
+        names.insert(2, "follows")
+    cells = [[step[name] for name in names] for step in steps]
     print_table(title, short, cells)
     number = min(which, shown.size - 1)
     print_table(f"the lines at eviction {number}", list(lines[0]), [list(line.values()) for line in lines])
@@ -123,6 +138,7 @@ def evictions(found: Explanation, shown: NDArray[np.int64]) -> list[dict[str, An
             {
                 "eviction": number,
                 "access": time,
+                **({} if found.lead is None else {"follows": found.lead.leader(time)}),
                 "pc": hex(int(a.pc_value[a.pc[time]])),
                 "evicted": _line(found, int(d.touched[i, victim])),
                 "next use": _ahead(float(d.distance[i, victim])),
@@ -138,11 +154,14 @@ def evictions(found: Explanation, shown: NDArray[np.int64]) -> list[dict[str, An
 
 def lines_of(found: Explanation, i: int) -> list[dict[str, Any]]:
     """One row for each line of the set at decision `i`, the policy's favourite victim first."""
-    d, a = found.decisions, found.view.accesses
+    d, a, lead = found.decisions, found.view.accesses, found.lead
     rows = []
     for way in (-d.preference[i]).argsort(kind="stable").tolist():
         touch = int(d.touched[i, way])
-        marks = [name for name, chosen in (("policy", d.victim[i]), ("Belady", d.belady[i])) if chosen == way]
+        choices = [("policy" if lead is None else "guard", d.victim[i]), ("Belady", d.belady[i])]
+        if lead is not None:
+            choices.insert(1, ("policy", d.preference[i].argmax()))
+        marks = [name for name, chosen in choices if chosen == way]
         rows.append(
             {
                 "line": _line(found, touch),
@@ -152,6 +171,7 @@ def lines_of(found: Explanation, i: int) -> list[dict[str, Any]]:
                 "predicted": _ahead(float(d.predicted[i, way])),
                 "score": float(d.preference[i, way]),
                 "evicted by": ", ".join(marks),
+                **({} if lead is None else {"held by": ", ".join(lead.holders(i, way))}),
             }
         )
     return rows

@@ -23,24 +23,26 @@ _BLOCK = 2**15
 
 @njit(
     [
-        "void(int32[::1], int32[::1], int64, uint8[::1], uint8[:, ::1], int32[:, :, ::1], int32[:, ::1],"
+        "void(int32[::1], int32[::1], int64, uint8[::1], uint8[::1], uint8[:, ::1], int32[:, :, ::1], int32[:, ::1],"
         " int32[:, ::1], int64[:, ::1], int64, int64[::1])"
     ],
     cache=True,
     nogil=True,
 )
-def _follow(line, row, start, hits, shadow_hits, shadows, tags, touched, groups, sets, threshold):
+def _follow(line, row, start, hits, leader, shadow_hits, shadows, tags, touched, groups, sets, threshold):
     """Run the cache itself.
 
-    `shadow_hits` (E, n) are those of E shadows, and `shadows` (E, n, ways) what each holds in the accessed set right
-    after the access. `groups` (n, 2 + E): which shadow a group of `sets` sets follows, its switches so far, and by how
-    much the followed one missed more than each; `threshold` (E,): at how much a group switches to each.
+    `leader` (n,) becomes which shadow each access's group follows. `shadow_hits` (E, n) are those of E shadows, and
+    `shadows` (E, n, ways) what each holds in the accessed set right after the access. `groups` (n, 2 + E): which shadow
+    a group of `sets` sets follows, its switches so far, and by how much the followed one missed more than each;
+    `threshold` (E,): at how much a group switches to each.
     """
     ways = tags.shape[1]
     for i in range(line.size):
         wanted, r = line[i], row[i]
         group = groups[r // sets]
         followed = group[0]
+        leader[i] = followed
         held = shadows[followed, i]
         target, free = -1, -1
         for way in range(ways):
@@ -142,6 +144,10 @@ class Guard(SetPolicy):
         others = {f"other{number}": policy for number, policy in enumerate(self.others)}
         return {"policy": self.policy, **others, "fallback": self.fallback}
 
+    def held(self, state: State) -> list[NDArray[np.int32]]:
+        """What each shadow holds, int32 (sets, ways) for each; -1 where free."""
+        return [policy.resident(_of(state, part)) for part, policy in self.shadows.items()]
+
     def start(self, geometry: CacheGeometry, seed: int = 0) -> State:
         shape = (geometry.sets, geometry.ways)
         count = len(self.shadows)
@@ -168,11 +174,18 @@ class Guard(SetPolicy):
     def run(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> None:
         self.follow(state, chunk, hits)
 
-    def follow(self, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """As `run`; returns the hits of the shadows, each in a cache of its own, uint8 (E, n), the fallback's last."""
+    def follow(
+        self, state: State, chunk: Chunk, hits: NDArray[np.uint8], leader: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        """As `run`; returns the hits of the shadows, each in a cache of its own, uint8 (E, n), the fallback's last.
+
+        Args:
+            leader: becomes the number of the shadow that is followed at each access, uint8 (n,).
+        """
         tags, touched, groups = (state[name] for name in ("tags", "touched", "groups"))
         sets = len(tags)
         shadow_hits = np.zeros((len(self.shadows), hits.size), np.uint8)
+        leader = np.zeros(hits.size, np.uint8) if leader is None else leader
         threshold = np.full(len(self.shadows), self.entry, np.int64)
         threshold[-1] = self.threshold
         states = {part: _of(state, part) for part in self.shadows}
@@ -186,7 +199,7 @@ class Guard(SetPolicy):
                 ]
             )
             of_block = slice(low, low + block.line.size)
-            accesses = (block.line, block.row, block.start, hits[of_block], found, held)
+            accesses = (block.line, block.row, block.start, hits[of_block], leader[of_block], found, held)
             arguments: tuple[Any, ...] = (*accesses, tags, touched, groups, self.group or sets, threshold)
             _follow(*arguments)
             shadow_hits[:, of_block] = found

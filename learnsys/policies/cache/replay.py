@@ -54,16 +54,21 @@ def _keep(row, resident, held):
         held[i] = resident[row[i]]
 
 
+def stretches(row: NDArray[np.int32], sets: int) -> list[tuple[int, int]]:
+    """Cut accesses to sets `row` (n,) into stretches (first, last plus one) in none of which a set comes twice."""
+    ends = np.zeros(row.size + 2, np.int64)
+    _split(row, np.full(sets, -1, np.int64), ends)
+    return [*pairwise([0, *ends[1 : ends[0] + 1].tolist()])]
+
+
 def followed(policy: SetPolicy, state: State, chunk: Chunk, hits: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Run `policy` over a chunk, and what it holds in the set of each access right after it, int32 (n, ways).
 
     For any policy, since it is run over stretches of accesses in which no set occurs twice.
     """
     sets, ways = policy.resident(state).shape
-    ends = np.zeros(hits.size + 2, np.int64)
-    _split(chunk.row, np.full(sets, -1, np.int64), ends)
     held = np.zeros((hits.size, ways), np.int32)
-    for low, high in pairwise([0, *ends[1 : ends[0] + 1].tolist()]):
+    for low, high in stretches(chunk.row, sets):
         part = cut(chunk, low, high)
         policy.run(state, part, hits[low:high])
         _keep(part.row, policy.resident(state), held[low:high])

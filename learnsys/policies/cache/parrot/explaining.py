@@ -15,6 +15,7 @@ from learnsys.envs.cache.stepper import Stepper
 from learnsys.errors import InputError
 from learnsys.imitation import Report, silent
 from learnsys.policies.cache.parrot.data import belady_labels, replay
+from learnsys.policies.cache.parrot.guarded import Lead, guarded_evictions
 from learnsys.policies.cache.parrot.policy import ParrotPolicy, View
 from learnsys.policies.cache.parrot.rollout import memories
 
@@ -35,7 +36,7 @@ class Decisions:
     touched: NDArray[np.int32]
     """last access to each line of the set, (n, W)"""
     victim: NDArray[np.int64]
-    """way that the policy evicts, (n,)"""
+    """way that the policy, or the guard around it, evicts, (n,)"""
     belady: NDArray[np.int64]
     """way that is used furthest ahead, (n,)"""
     distance: NDArray[np.float32]
@@ -59,6 +60,8 @@ class Explanation:
     memory: torch.Tensor
     first: int
     """the access of the memory's first row"""
+    lead: Lead | None = None
+    """what the guard did, if there is one"""
 
     @torch.inference_mode()
     def attention(self, which: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -80,12 +83,15 @@ def explain(
     start: int,
     stop: int,
     *,
+    guard: bool = False,
     longest: float = 6.0,
     report: Report = silent,
 ) -> Explanation:
     """Go through accesses `start` to `stop`, with a cache that the policy has filled itself before.
 
     Args:
+        guard: explain what the guard around the policy evicts. Which shadow it follows depends on all that came before,
+            so that the trace is then simulated from its beginning.
         longest: log10 of the longest reuse distance told apart, as in training.
 
     Raises:
@@ -97,15 +103,15 @@ def explain(
     view = policy.view(accesses, geometry.sets * geometry.ways)
     begin = max(0, start - _FILL * geometry.sets * geometry.ways)
     stepper = Stepper(accesses, geometry.sets, geometry.ways, by_set=True)
-    stepper.skip(begin)
-    victims = policy.roll_out(view, stepper, begin, stop, report=report)
-    shape = (geometry.sets, geometry.ways)
-    cache = (np.full(shape, -1, np.int32), np.full(shape, -1, np.int32), np.zeros(geometry.sets, np.int32))
-    seen, decision = np.empty((stop - begin, geometry.ways), np.int32), np.empty(stop - begin, np.bool_)
-    replay(accesses.line, accesses.row, begin, victims, *cache, seen, decision)
-    places = np.flatnonzero(decision)
-    places = places[places >= start - begin]
-    if not places.size:
+    lead = None
+    if guard:
+        victims = policy.roll_out(view, stepper, 0, stop, report=report)
+        times, touched, victim, lead = guarded_evictions(victims, accesses, geometry, start, stop)
+    else:
+        stepper.skip(begin)
+        victims = policy.roll_out(view, stepper, begin, stop, report=report)
+        times, touched, victim = _evictions(victims, accesses, geometry, begin, start)
+    if not times.size:
         raise InputError("no line is evicted in this stretch", remedy="choose another one, or a smaller cache")
     rows, done = [], begin
     for first, end, chunk in memories(policy, view, begin, stop):
@@ -113,7 +119,6 @@ def explain(
         done = end
     short = max(0, policy.config.history - (stop - begin))
     memory = torch.nn.functional.pad(torch.cat(rows), (0, 0, 0, short))
-    times, touched = begin + places, seen[places]
     distance, belady = belady_labels(times, touched, accesses.next_use, longest)
     scores = []
     for low in range(0, times.size, _BATCH):
@@ -122,13 +127,27 @@ def explain(
         scores.append(torch.stack(both).numpy(force=True))
     evict, reuse = np.concatenate(scores, 1)
     preference = reuse if policy.config.evict_by == "reuse" else evict
-    victim = victims[places].astype(np.int64)
     use = accesses.next_use[touched]
     wanted = np.where(use == use.max(1, keepdims=True), preference, -np.inf).max(1, keepdims=True)
     rank = (preference > wanted).sum(1) + 1
-    return Explanation(
-        policy, view, start, Decisions(times, touched, victim, belady, distance, preference, reuse, rank), memory, begin
-    )
+    decisions = Decisions(times, touched, victim, belady, distance, preference, reuse, rank)
+    return Explanation(policy, view, start, decisions, memory, begin, lead)
+
+
+def _evictions(
+    victims: NDArray[np.int16], accesses: Accesses, geometry: CacheGeometry, begin: int, start: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    """From access `start` on: when lines are evicted, the last access to each line of their sets, and the way evicted.
+
+    `victims` are those of a policy that goes on from an empty cache at access `begin`.
+    """
+    shape, n = (geometry.sets, geometry.ways), victims.size
+    cache = (np.full(shape, -1, np.int32), np.full(shape, -1, np.int32), np.zeros(geometry.sets, np.int32))
+    seen, decision = np.empty((n, geometry.ways), np.int32), np.empty(n, np.bool_)
+    replay(accesses.line, accesses.row, begin, victims, *cache, seen, decision)
+    places = np.flatnonzero(decision)
+    places = places[places >= start - begin]
+    return begin + places, seen[places], victims[places].astype(np.int64)
 
 
 def by_frequency(found: Explanation, before: int) -> list[dict[str, Any]]:

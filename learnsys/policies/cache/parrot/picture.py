@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from learnsys.files import atomic_path
 from learnsys.policies.cache.parrot.explaining import RANKS, Explanation
+from learnsys.policies.cache.parrot.guarded import SHADOWS, Lead
 from learnsys.report import PALETTE
 
 
@@ -24,6 +25,8 @@ def draw(
 ) -> None:
     """Write a PNG: the set over time, what evicted lines attend to, accuracy and error by frequency, training curves.
 
+    Of a guarded policy also what the guard follows over the stretch, and what that brings.
+
     Args:
         shown: decisions of one set, (m,).
         frequency: rows of `by_frequency`.
@@ -32,17 +35,41 @@ def draw(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 10.5), layout="constrained")
+    more = () if found.lead is None else (0.9,)
+    figure = Figure(figsize=(13, 10.5 + 3 * len(more)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=13, fontweight="bold")
-    grid = figure.add_gridspec(3, 2, height_ratios=(1.25, 1.25, 1))
-    top = [figure.add_subplot(grid[0, i]) for i in range(2)]
+    grid = figure.add_gridspec(3 + len(more), 2, height_ratios=(*more, 1.25, 1.25, 1))
+    if found.lead is not None:
+        _lead(figure.add_subplot(grid[0, :]), found.lead, found.decisions.time[shown])
+    top = [figure.add_subplot(grid[-3, i]) for i in range(2)]
     _lines(figure, top, found, shown)
-    _attention(figure, figure.add_subplot(grid[1, :]), found, shown)
-    _frequency(figure.add_subplot(grid[2, 0]), frequency)
-    _curves(figure.add_subplot(grid[2, 1]), metrics)
+    _attention(figure, figure.add_subplot(grid[-2, :]), found, shown)
+    _frequency(figure.add_subplot(grid[-1, 0]), frequency)
+    _curves(figure.add_subplot(grid[-1, 1]), metrics)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+
+
+def _lead(axis: Any, lead: Lead, times: NDArray[np.int64]) -> None:
+    """Hits of the policy and of the guarded cache since the stretch began, above LRU's; LRU's lead is shaded."""
+    at = lead.start + np.arange(lead.hits.size)
+    lru = lead.shadow_hits[SHADOWS.index("lru")].astype(np.int64)
+    policy = lead.shadow_hits[SHADOWS.index("parrot")]
+    axis.axhline(0, color=PALETTE[5], ls="--", lw=1, label="LRU alone")
+    axis.plot(at, np.cumsum(policy - lru), color=PALETTE[0], label="Parrot alone")
+    axis.plot(at, np.cumsum(lead.hits - lru), color=PALETTE[1], label="guarded")
+    label = "the guard follows LRU"
+    for part in lead.parts():
+        if part["follows"] == "lru":
+            axis.axvspan(part["from"], part["to"], color="#9aa5b4", alpha=0.3, lw=0, label=label)
+            label = ""
+    axis.plot(times, np.zeros(times.size), "|", color="#1c2430", ms=12, label="evictions shown below")
+    axis.set_xlim(at[0], at[-1] + 1)
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.set_title("hits above LRU's since this part began", fontsize=10)
+    axis.set_xlabel("access")
+    axis.legend(frameon=False, ncols=5, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 
 
 def _lines(figure: Any, axes: Sequence[Any], found: Explanation, shown: NDArray[np.int64]) -> None:
@@ -66,11 +93,23 @@ def _lines(figure: Any, axes: Sequence[Any], found: Explanation, shown: NDArray[
         axis.set_ylabel("way")
         at = np.arange(shown.size)
         axis.plot(at, d.belady[shown], "o", mfc="none", mec="white", ms=12, mew=1.8, label="Belady's choice")
-        axis.plot(at, d.victim[shown], "x", color="#ff4d4d", ms=8, mew=2.2, label="the policy's choice")
+        evicted = "the policy's choice" if found.lead is None else "evicted by the guard"
+        axis.plot(at, d.victim[shown], "x", color="#ff4d4d", ms=8, mew=2.2, label=evicted)
+        if found.lead is not None:
+            kept = _kept(found.lead, d.time[shown], shown)
+            axis.plot(*np.nonzero(kept), ".", color="white", ms=4, label="kept, since the leader holds it")
+            axis.plot(
+                at, d.preference[shown].argmax(1), "+", color="#ffb347", ms=9, mew=2, label="what Parrot would evict"
+            )
         axis.set_xticks(at)
     axes[0].legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=2, fontsize=9, facecolor="#556", labelcolor="white"
     )
+
+
+def _kept(lead: Lead, times: NDArray[np.int64], shown: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which lines the shadow that is followed at `times` (m,) holds, (m, ways)."""
+    return lead.held[shown, lead.followed[times - lead.start]]
 
 
 def _attention(figure: Any, axis: Any, found: Explanation, shown: NDArray[np.int64]) -> None:
