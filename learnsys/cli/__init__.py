@@ -46,7 +46,7 @@ COMMANDS: dict[tuple[str, str], tuple[str, str]] = {
 }
 """(noun, verb) -> ("module:function", help line)."""
 
-TOGETHER = {("cache", "train"), ("branch", "train")}
+TOGETHER = {("cache", "train"), ("branch", "train"), ("mis", "train")}
 """the commands that `torchrun` may start several processes of"""
 
 

@@ -131,6 +131,20 @@ def share(batch: Items) -> tuple[Items, float]:
     return (mine, float(processes())) if len(mine) else (batch[:1], 0.0)  # type: ignore[return-value]
 
 
+def own(count: int) -> range:
+    """This process's numbers among 0 to `count` - 1."""
+    return range(_number(), count, processes())
+
+
+def gathered(mine: Sequence[Result], count: int) -> list[Result]:
+    """What all processes found for their `own` numbers, in the order of these, for all of them."""
+    if processes() == 1:
+        return list(mine)
+    parts: list[Any] = [None] * processes()
+    dist.all_gather_object(parts, list(mine))
+    return [parts[number % processes()][number // processes()] for number in range(count)]
+
+
 def summed_over_all(*numbers: float) -> NDArray[np.float64]:
     """The sums of numbers over all processes."""
     found = torch.tensor(numbers, dtype=torch.float64)

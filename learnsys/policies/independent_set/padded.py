@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from learnsys.errors import InputError
 from learnsys.graphs import Batch, Graph, batch_graphs
+from learnsys.policies.distributed import own, processes
 
 _MULTIPLE = 8
 """sizes are rounded up to this: matrix units take rows of so many numbers"""
@@ -76,6 +79,31 @@ def masked_sums(x: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
     return torch.bmm(adjacency, x * mask).mul_(mask)
 
 
+@dataclass(frozen=True)
+class Steps:
+    """The items of an epoch in batches, as this process takes its share of each: item `number` at (`step`, `place`)."""
+
+    number: NDArray[np.int64]
+    step: NDArray[np.int64]
+    place: NDArray[np.int64]
+    share: NDArray[np.float32]
+    """of each in the loss of its step; the mean over the processes of the sums over their items is the mean loss"""
+
+    @classmethod
+    def of(cls, count: int, batch: int) -> Steps:
+        """Of `count` items."""
+        number = np.arange(count)
+        step, place = number // batch, number % batch
+        share = (processes() / np.bincount(step)[step]).astype(np.float32)
+        mine = np.isin(place, own(batch))
+        return cls(number[mine], step[mine], place[mine] // processes(), share[mine])
+
+    @staticmethod
+    def width(batch: int) -> int:
+        """Places in a step, at most."""
+        return -(-batch // processes())
+
+
 class StepPlayer:
     """An optimiser step that is recorded on a CUDA device and played from then on; elsewhere it just runs.
 
@@ -91,7 +119,7 @@ class StepPlayer:
     def __init__(self, step: Callable[[], None], keep: Callable[[], list[Tensor]], device: torch.device) -> None:
         self._step = step
         self._graph: torch.cuda.CUDAGraph | None = None
-        if device.type == "cuda":
+        if device.type == "cuda" and processes() == 1:  # a recording would not meet the other processes
             self._record(keep)
 
     def __call__(self) -> None:

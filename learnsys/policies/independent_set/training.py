@@ -14,6 +14,8 @@ import numpy as np
 from learnsys.errors import InputError
 from learnsys.graphs import Graph
 from learnsys.imitation import Report, imitate, silent
+from learnsys.policies.distributed import about as about_processes
+from learnsys.policies.distributed import from_first, together
 from learnsys.policies.independent_set.comparator.config import ComparatorConfig
 from learnsys.policies.independent_set.greedy import Greedy
 from learnsys.policies.independent_set.learned.config import LearnedConfig
@@ -52,15 +54,16 @@ def train_on_graphs(
     if jobs < 1:
         raise InputError(f"{jobs} jobs are too few", remedy="give 1 or more")
     train, valid = split(graphs)
-    with deterministic(device, 1):  # matrices this small gain nothing from more threads
-        task = _task(train, valid, config, seed, device, jobs)
+    # matrices this small gain nothing from more threads
+    with together(device, out) as (place, folder), deterministic(place, 1):
+        task = _task(train, valid, config, seed, place, jobs)
         content = {"policy": task.policy.name, "seed": seed, "device": device, "graphs_sha256": digest(graphs)}
-        run = Run(out, {**content, **(about or {}), **asdict(config)})
+        run = Run(folder, {**content, **about_processes(), **(about or {}), **asdict(config)})
 
         def out_of_time() -> bool:
             return minutes is not None and time.monotonic() - began >= 60 * minutes
 
-        progress = imitate(task, config.loop, run, report=report, stop=out_of_time)
+        progress = imitate(task, config.loop, run, report=report, stop=lambda: from_first(out_of_time))
         task.policy.save(run.folder)
     best = progress.best[0]
     greedy = [Greedy().solve(graph, seed=seed).size for graph in valid]

@@ -25,7 +25,8 @@ from learnsys.policies.branching.features.policy import (
     squash,
 )
 from learnsys.policies.branching.samples import SampleSet
-from learnsys.policies.distributed import alone
+from learnsys.policies.distributed import about as about_processes
+from learnsys.policies.distributed import alone, joined, share, together
 from learnsys.policies.torch_setup import deterministic
 from learnsys.runs import Run, read_json
 
@@ -246,26 +247,30 @@ def fit_mlp(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs)
     rng = np.random.default_rng(seed)
     target, starts = torch.from_numpy(train.target.astype(np.float32)).to(device), train.starts
+
+    def mean_loss(rows: torch.Tensor, sizes: list[int]) -> torch.Tensor:
+        scores, targets = layers(inputs[rows]).squeeze(1).split(sizes), target[rows].split(sizes)
+        return torch.stack([-(t * s.log_softmax(0)).sum() for s, t in zip(scores, targets, strict=True)]).mean()
+
+    loss = joined(layers, mean_loss)
     best, kept = np.inf, {}
     for epoch in range(config.epochs):
         report("epoch", epoch, config.epochs)
         order = rng.permutation(len(starts) - 1)
         for begin in range(0, len(order), config.batch):
-            chosen = order[begin : begin + config.batch]
+            whole = order[begin : begin + config.batch]
+            chosen, factor = share(whole)
             rows = torch.from_numpy(np.concatenate([np.arange(starts[i], starts[i + 1]) for i in chosen]))
             sizes = [int(starts[i + 1] - starts[i]) for i in chosen]
-            scores = layers(inputs[rows]).squeeze(1).split(sizes)
-            targets = target[rows].split(sizes)
-            losses = [-(t * s.log_softmax(0)).sum() for s, t in zip(scores, targets, strict=True)]
             optimiser.zero_grad()
-            torch.stack(losses).mean().backward()
+            (loss(rows, sizes) * (factor * len(chosen) / len(whole))).backward()
             optimiser.step()
         schedule.step()
         arrays = {f"{PREFIX}{name}": value.numpy(force=True).copy() for name, value in layers.state_dict().items()}
         arrays |= {"mean": mean, "deviation": deviation}
-        loss = measure(MlpPolicy(arrays).scores(valid.matrix), valid)["loss"]
-        if loss < best:
-            best, kept = loss, arrays
+        measured = measure(MlpPolicy(arrays).scores(valid.matrix), valid)["loss"]
+        if measured < best:
+            best, kept = measured, arrays
     return kept
 
 
@@ -287,12 +292,13 @@ def train_features(
 
     Raises:
         InputError: no such samples, no such device, a folder that holds another run,
-            scikit-learn is missing, or there are several processes.
+            scikit-learn is missing, or there are several processes for trees.
     """
     began = time.process_time()
-    alone(f"the recipe {recipe}")
-    if recipe == "trees" and device != "cpu":
-        raise InputError("trees are fitted on the processor", remedy="use --device cpu")
+    if recipe == "trees":
+        alone("the recipe trees")
+        if device != "cpu":
+            raise InputError("trees are fitted on the processor", remedy="use --device cpu")
     data = Path(data)
     train, valid, test = (read_nodes(SampleSet(data / split)) for split in ("train", "valid", "test"))
     counts = {name: len(part.starts) - 1 for name, part in (("train", train), ("valid", valid), ("test", test))}
@@ -303,23 +309,25 @@ def train_features(
         "samples": counts,
         "seed": seed,
         "device": device,
+        **about_processes(),
         "family": collected.get("family"),
         "pseudo_candidates": bool(collected.get("pseudo_candidates", False)),
         **asdict(config),
     }
-    run = Run(out, about)
     policy: FeaturePolicy
-    if isinstance(config, TreesConfig):
-        policy = TreesPolicy(boost(train, valid, config, seed, report), about["pseudo_candidates"])
-    else:
-        with deterministic(device, 1):
-            policy = MlpPolicy(fit_mlp(train, valid, config, seed, report, device), about["pseudo_candidates"])
-    policy.save(run.folder)
-    summary = {
-        "samples": counts,
-        "numbers": int(sum(each.size for each in policy.arrays.values())),
-        "validation": measure(policy.scores(valid.matrix), valid),
-        "test": measure(policy.scores(test.matrix), test),
-    }
-    run.finish(summary, {"cpu_seconds": time.process_time() - began})
+    with together(device, out) as (place, folder):
+        run = Run(folder, about)
+        if isinstance(config, TreesConfig):
+            policy = TreesPolicy(boost(train, valid, config, seed, report), about["pseudo_candidates"])
+        else:
+            with deterministic(place, 1):
+                policy = MlpPolicy(fit_mlp(train, valid, config, seed, report, place), about["pseudo_candidates"])
+        policy.save(run.folder)
+        summary = {
+            "samples": counts,
+            "numbers": int(sum(each.size for each in policy.arrays.values())),
+            "validation": measure(policy.scores(valid.matrix), valid),
+            "test": measure(policy.scores(test.matrix), test),
+        }
+        run.finish(summary, {"cpu_seconds": time.process_time() - began})
     return summary

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learnsys.graphs import Batch
+from learnsys.policies.distributed import joined, processes, share, summed_over_all
 from learnsys.policies.independent_set.comparator.config import TrainingConfig
 from learnsys.policies.independent_set.comparator.gradient import Arena, Stack, logits, make_stack
 from learnsys.policies.independent_set.comparator.model import ComparatorModel
@@ -63,18 +64,27 @@ class KernelFitting:
     def epoch(self, pairs: NDArray[np.int64], labels: NDArray[np.float32]) -> Tally:
         """One step for each batch of pairs, (P, 2), with the first's part of the label, (P,)."""
         size, tally = self._config.batch, Tally()
+        loss_of = joined(self._model, self._loss_of, spare=True)  # the first layer reads nothing
         for low in range(0, len(pairs), size):
-            label = labels[low : low + size]
-            stacks = stacks_of(self._batch, self._graphs, pairs[low : low + size].ravel(), self._cover)
-            scores = logits(self._model, stacks, self._arena).view(-1, 2)
-            loss = comparison_loss(scores, label, self._config.double_softmax)
+            whole = np.arange(low, min(low + size, len(pairs)))
+            mine, factor = share(whole)
+            label = labels[mine]
+            loss, scores = loss_of(pairs[mine], label)
+            loss = loss * (factor * mine.size / whole.size)
             self._optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self._optimiser.step()
-            told = label != 0.5
+            told = (label != 0.5) & (factor > 0)
             right = (scores[:, 0] > scores[:, 1]).numpy() == (label == 1)
-            tally += Tally(loss.item(), int(right[told].sum()), int(told.sum()), 1)
-        return tally
+            tally += Tally(loss.item() / processes(), int(right[told].sum()), int(told.sum()), 1)
+        loss, right, told = summed_over_all(tally.loss, tally.right, tally.told).tolist()
+        return Tally(loss, int(right), int(told), tally.steps)
+
+    def _loss_of(self, pairs: NDArray[np.int64], label: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+        """The mean loss of pairs (B, 2), and their logits."""
+        stacks = stacks_of(self._batch, self._graphs, pairs.ravel(), self._cover)
+        scores = logits(self._model, stacks, self._arena).view(-1, 2)
+        return comparison_loss(scores, label, self._config.double_softmax), scores
 
 
 def stacks_of(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from learnsys.policies.distributed import joined, processes, summed_over_all
 from learnsys.policies.independent_set.comparator.config import TrainingConfig
 from learnsys.policies.independent_set.comparator.fitting import Tally, comparison_losses
 from learnsys.policies.independent_set.comparator.model import ComparatorModel
@@ -17,6 +18,7 @@ from learnsys.policies.independent_set.padded import (
     WARM_UP,
     PaddedGraphs,
     StepPlayer,
+    Steps,
     changed_by,
     masked_sums,
 )
@@ -111,41 +113,45 @@ class PaddedFitting:
             looped[number, : left.size] = 1 - left if cover else 0
         self._root = self._put(np.array([root for root, _ in graphs], np.int64))
         self._kept, self._looped = self._put(kept), self._put(looped) if cover else None
-        shape = (max(steps, WARM_UP), config.batch)
+        shape = (max(steps, WARM_UP), Steps.width(config.batch))
         self._pairs = self._put(np.zeros((*shape, 2), np.int64))
         self._label, self._share = self._put(np.zeros(shape, np.float32)), self._put(np.zeros(shape, np.float32))
         self._at, self._tally = self._put(np.zeros(1, np.int64)), self._put(np.zeros(3, np.float32))
+        self._loss = joined(model, self._loss_of, spare=True)  # the first layer reads nothing
         self._play = StepPlayer(self._step, lambda: changed_by(model, optimiser), self._device)
 
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
 
-    def _step(self) -> None:
-        number = self._pairs.index_select(0, self._at).flatten()
-        label, share = self._label.index_select(0, self._at)[0], self._share.index_select(0, self._at)[0]
+    def _loss_of(self, at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """This process's part of the step's loss; the pairs that it tells right, and those it could."""
+        number = self._pairs.index_select(0, at).flatten()
+        label, share = self._label.index_select(0, at)[0], self._share.index_select(0, at)[0]
         kept = self._kept.index_select(0, number)
         looped = None if self._looped is None else self._looped.index_select(0, number)
         adjacency = self._padded.take(self._root.index_select(0, number))
         scores = padded_logits(self._model, adjacency, kept, looped).view(-1, 2)
         loss = (comparison_losses(scores, label, self._config.double_softmax) * share).sum()
+        told = (label != 0.5) & (share > 0)
+        right = told & ((scores[:, 0] > scores[:, 1]) == (label == 1))
+        return loss, right.sum(), told.sum()
+
+    def _step(self) -> None:
+        loss, right, told = self._loss(self._at)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
-        told = (label != 0.5) & (share > 0)
-        right = told & ((scores[:, 0] > scores[:, 1]) == (label == 1))
-        self._tally += torch.stack([loss.detach(), right.sum(), told.sum()])
+        self._tally += torch.stack([loss.detach(), right, told])
         self._at += 1
 
     def epoch(self, pairs: NDArray[np.int64], labels: NDArray[np.float32]) -> Tally:
         """One step for each batch of pairs, (P, 2), with the first's part of the label, (P,)."""
-        size = self._config.batch
-        steps = -(-len(pairs) // size)
-        number = np.arange(len(pairs))
-        step, place = number // size, number % size
+        steps = -(-len(pairs) // self._config.batch)
+        mine = Steps.of(len(pairs), self._config.batch)
+        at = mine.step, mine.place
         order = np.zeros(self._pairs.shape, np.int64)
         label, share = np.full(self._label.shape, 0.5, np.float32), np.zeros(self._share.shape, np.float32)
-        order[step, place], label[step, place] = pairs, labels
-        share[step, place] = 1 / np.bincount(step)[step]
+        order[at], label[at], share[at] = pairs[mine.number], labels[mine.number], mine.share
         self._pairs.copy_(torch.from_numpy(order))
         self._label.copy_(torch.from_numpy(label))
         self._share.copy_(torch.from_numpy(share))
@@ -153,5 +159,6 @@ class PaddedFitting:
         self._tally.zero_()
         for _ in range(steps):
             self._play()
-        loss, right, told = self._tally.tolist()
+        loss, right, told = summed_over_all(*self._tally.tolist()).tolist()
+        loss /= processes()  # each process has its part of the sum as a mean
         return Tally(loss, int(right), int(told), steps)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from learnsys.errors import InputError, LearnsysError
 from learnsys.graphs import Batch, Graph, batch_graphs
 from learnsys.imitation import Arrays, Report
+from learnsys.policies.distributed import from_first, gathered, own
 from learnsys.policies.independent_set.comparator.config import ComparatorConfig
 from learnsys.policies.independent_set.comparator.fitting import KernelFitting, Tally
 from learnsys.policies.independent_set.comparator.padded import PaddedFitting
@@ -23,6 +24,9 @@ from learnsys.policies.independent_set.greedy import Greedy
 from learnsys.policies.independent_set.padded import PaddedGraphs, make_adam
 from learnsys.policies.independent_set.randomness import stream_seeds
 from learnsys.policies.torch_arrays import adam_moments, load_adam_moments
+
+BLOCK = 64
+"""kept graphs valued at a time"""
 
 
 class ComparatorTask:
@@ -96,27 +100,28 @@ class ComparatorTask:
         self, root: NDArray[np.int64], kept: list[NDArray[np.uint8]], weights: Weights, number: int, report: Report
     ) -> NDArray[np.int64]:
         """The value of each kept graph: the best size of some roll-outs, and of greedy if they are mixed."""
-        training, cover = self.config.training, self.policy.cover
-        values = np.empty(root.size, np.int64)
-        block = 64
-        for low in range(0, root.size, block):
-            own, masks = root[low : low + block], kept[low : low + block]
-            times = training.roll_outs
-            seeds = self._seeds(number, 1 + low, own.size * times)
+        training, cover, times = self.config.training, self.policy.cover, self.config.training.roll_outs
+        blocks = -(-root.size // BLOCK)
+        mine, found = own(blocks), []
+        for done, block in enumerate(mine):
+            part = slice(block * BLOCK, (block + 1) * BLOCK)
+            roots, masks = root[part], kept[part]
+            seeds = self._seeds(number, 1 + part.start, roots.size * times)
             alive = [mask for mask in masks for _ in range(times)]
             ends = run_recursions(
-                self.train, weights, np.repeat(own, times), seeds, alive=alive, cover=cover, jobs=self.jobs
+                self.train, weights, np.repeat(roots, times), seeds, alive=alive, cover=cover, jobs=self.jobs
             )
             sizes = ends.sizes.reshape(-1, times)
-            values[low : low + block] = sizes.min(1) if cover else sizes.max(1)
+            values = sizes.min(1) if cover else sizes.max(1)
             if training.mixed:
-                left = [self.train[graph].induced(mask > 0) for graph, mask in zip(own, masks, strict=True)]
+                left = [self.train[graph].induced(mask > 0) for graph, mask in zip(roots, masks, strict=True)]
                 greedy = [
                     max(Greedy().solve(graph, seed=k).size for k in range(training.greedy_sets)) for graph in left
                 ]
-                np.maximum(values[low : low + block], greedy, out=values[low : low + block])
-            report("label", min(low + block, root.size), root.size)
-        return values
+                values = np.maximum(values, greedy)
+            found.append(values)
+            report("label", done + 1, len(mine))
+        return np.concatenate([np.empty(0, np.int64), *gathered(found, blocks)])
 
     def _seeds(self, number: int, use: int, count: int) -> NDArray[np.uint64]:
         return np.random.SeedSequence([self.seed, number, use]).generate_state(count, np.uint64).astype(np.uint64)
@@ -169,18 +174,17 @@ class ComparatorTask:
 
     def evaluate(self, number: int, report: Report) -> Mapping[str, Any]:
         count = len(self.valid)
-        seeds = stream_seeds(self.seed, range(count))
-        ends = run_recursions(
-            self.valid,
-            Weights.of(self.policy.model),
-            np.arange(count),
-            seeds,
-            cover=self.policy.cover,
-            jobs=self.jobs,
-        )
+
+        def reward() -> float:
+            seeds, weights = stream_seeds(self.seed, range(count)), Weights.of(self.policy.model)
+            how: dict[str, Any] = {"cover": self.policy.cover, "jobs": self.jobs}
+            ends = run_recursions(self.valid, weights, np.arange(count), seeds, **how)
+            sizes = self.valid.sizes - ends.sizes if self.policy.cover else ends.sizes
+            return float(sizes.mean())
+
+        found = from_first(reward)
         report("evaluate", count, count)
-        sizes = self.valid.sizes - ends.sizes if self.policy.cover else ends.sizes
-        return {"reward": float(sizes.mean()), "greedy": float(self.greedy_sizes.mean())}
+        return {"reward": found, "greedy": float(self.greedy_sizes.mean())}
 
     def weights(self) -> Arrays:
         return self.policy.weights()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -193,16 +194,17 @@ def construct_by(
 ) -> None:
     """`construct` by scores from elsewhere: vertices that are left, ascending (k,), each with a neighbour among them ->
     their scores (k,)."""
-    room = begin(graph.indptr, graph.indices)
+    room: tuple[Any, ...] = begin(graph.indptr, graph.indices)
     removed, spare = np.zeros(graph.n, np.uint8), np.empty((2, graph.n), np.int32)
     status[:] = 2
     order[:] = -1
     rows, taken = graph.n, 0
     while True:
-        *room, rows = settle(*room, rows, removed, spare, reduce and taken != steps, status)
+        arguments = (*room, rows, removed, spare, reduce and taken != steps, status)
+        *room, rows = settle(*arguments)
         if rows == 0 or taken == steps:
             return
         found = scores(room[2][:rows])
-        taken = pick(
-            *(*room[:3], rows, state, LEARNED, temperature, picks, steps, found, removed, status, order, taken)
-        )
+        core, how = tuple(room[:3]), (state, LEARNED, temperature, picks, steps)
+        arguments = (*core, rows, *how, found, removed, status, order, taken)
+        taken = pick(*arguments)

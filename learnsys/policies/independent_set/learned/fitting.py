@@ -12,12 +12,14 @@ from torch import Tensor
 
 from learnsys.graphs import Graph, batch_graphs
 from learnsys.graphs.spmm import segment_sum
+from learnsys.policies.distributed import joined, processes, share, summed_over_all
 from learnsys.policies.independent_set.learned.config import TrainingConfig
 from learnsys.policies.independent_set.learned.model import Inputs, VertexScorer
 from learnsys.policies.independent_set.padded import (
     WARM_UP,
     PaddedGraphs,
     StepPlayer,
+    Steps,
     changed_by,
     masked_sums,
 )
@@ -46,20 +48,21 @@ class SparseFitting:
 
     def epoch(self, order: NDArray[np.int64], rates: Sequence[float]) -> float:
         """Fit the states in an order, (S,), with the learning rate of each step; the sum of the steps' losses."""
-        total = 0.0
+        total, loss_of = 0.0, joined(self._model, self._loss_of)
         for step, rate in enumerate(rates):
-            chosen = [self._states[k] for k in order[step * self._batch : (step + 1) * self._batch]]
+            whole = order[step * self._batch : (step + 1) * self._batch]
+            mine, factor = share(whole)
             for group in self._optimiser.param_groups:
                 group["lr"] = rate
-            loss = self._loss(chosen)
+            loss = loss_of([self._states[k] for k in mine]) * (factor * mine.size / whole.size)
             self._optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
             self._optimiser.step()
             total += loss.item()
-        return total
+        return float(summed_over_all(total)[0]) / processes()
 
-    def _loss(self, states: Sequence[State]) -> Tensor:
+    def _loss_of(self, states: Sequence[State]) -> Tensor:
         """Mean over the states of the cross-entropy between the shares and the softmax of the scores."""
         inputs = Inputs.of(batch_graphs([self._graphs[graph].induced(left) for graph, left, _ in states]))
         target = torch.from_numpy(np.concatenate([votes / votes.sum() for _, _, votes in states]))
@@ -95,21 +98,27 @@ class PaddedScoring:
             target[number, np.flatnonzero(left)] = votes / votes.sum()
         self._graph = self._put(np.array([graph for graph, _, _ in states], np.int64))
         self._open, self._target = self._put(opened), self._put(target)
-        shape = (max(steps, WARM_UP), config.batch)
+        shape = (max(steps, WARM_UP), Steps.width(config.batch))
+        self._batch = config.batch
         self._order, self._share = self._put(np.zeros(shape, np.int64)), self._put(np.zeros(shape, np.float32))
         self._at, self._total = self._put(np.zeros(1, np.int64)), self._put(np.zeros((), np.float32))
+        self._loss = joined(model, self._loss_of)
         self._play = StepPlayer(self._step, lambda: changed_by(model, optimiser), self._device)
 
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
 
-    def _step(self) -> None:
-        number, share = self._order.index_select(0, self._at)[0], self._share.index_select(0, self._at)[0]
+    def _loss_of(self, at: Tensor) -> Tensor:
+        """This process's part of the step's loss."""
+        number, share = self._order.index_select(0, at)[0], self._share.index_select(0, at)[0]
         opened, target = self._open.index_select(0, number), self._target.index_select(0, number)
         adjacency = self._padded.take(self._graph.index_select(0, number))
         scores = padded_scores(self._model, adjacency, opened)
         normaliser = torch.logsumexp(scores.masked_fill(opened == 0, -torch.inf), 1)
-        loss = ((normaliser - (target * scores).sum(1)) * share).sum()
+        return ((normaliser - (target * scores).sum(1)) * share).sum()
+
+    def _step(self) -> None:
+        loss = self._loss(self._at)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
@@ -119,12 +128,10 @@ class PaddedScoring:
 
     def epoch(self, order: NDArray[np.int64], rates: Sequence[float]) -> float:
         """As `SparseFitting.epoch`."""
-        size = self._order.shape[1]
-        number = np.arange(order.size)
-        step, place = number // size, number % size
+        mine = Steps.of(order.size, self._batch)
+        at = mine.step, mine.place
         padded, share = np.zeros(self._order.shape, np.int64), np.zeros(self._share.shape, np.float32)
-        padded[step, place] = order
-        share[step, place] = 1 / np.bincount(step)[step]
+        padded[at], share[at] = order[mine.number], mine.share
         self._order.copy_(torch.from_numpy(padded))
         self._share.copy_(torch.from_numpy(share))
         self._at.zero_()
@@ -136,7 +143,7 @@ class PaddedScoring:
                 else:
                     group["lr"] = rate
             self._play()
-        return self._total.item()
+        return float(summed_over_all(self._total.item())[0]) / processes()
 
 
 class _Sums(torch.autograd.Function):

@@ -14,6 +14,7 @@ from learnsys.errors import InputError, LearnsysError
 from learnsys.graphs import Graph, batch_graphs
 from learnsys.imitation import Arrays, Report
 from learnsys.parallel import in_threads
+from learnsys.policies.distributed import gathered, own
 from learnsys.policies.independent_set.arw import ARW
 from learnsys.policies.independent_set.learned.config import LearnedConfig
 from learnsys.policies.independent_set.learned.fitting import PaddedScoring, SparseFitting, State
@@ -67,11 +68,12 @@ class LearnedTask:
         def label(state: int) -> State | None:
             return self._state(np.random.default_rng([self.seed, number, 0, state]), expert_share, weights)
 
-        found: list[State] = []
-        for done, state in enumerate(in_threads(label, range(count), self.jobs)):
-            if state is not None:
-                found.append(state)
-            report("label", done + 1, count)
+        mine = own(count)
+        labelled: list[State | None] = []
+        for done, state in enumerate(in_threads(label, mine, self.jobs)):
+            labelled.append(state)
+            report("label", done + 1, len(mine))
+        found = [state for state in gathered(labelled, count) if state is not None]
         return {
             "graph": np.array([graph for graph, _, _ in found], np.int64),
             "open": np.concatenate([left for _, left, _ in found]),
@@ -138,11 +140,11 @@ class LearnedTask:
         def sizes(graph: Graph) -> list[int]:
             return [self.policy.solve(graph, iterations=count, seed=self.seed).size for count in (1, 8)]
 
-        found = []
-        for done, both in enumerate(in_threads(sizes, self.valid, self.jobs)):
+        mine, found = [self.valid[number] for number in own(len(self.valid))], []
+        for done, both in enumerate(in_threads(sizes, mine, self.jobs)):
             found.append(both)
-            report("evaluate", done + 1, len(self.valid))
-        first, best = np.mean(found, axis=0)
+            report("evaluate", done + 1, len(mine))
+        first, best = np.mean(gathered(found, len(self.valid)), axis=0)
         return {"reward": float(best), "one_roll_out": float(first)}
 
     def weights(self) -> Arrays:
