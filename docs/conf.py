@@ -116,6 +116,7 @@ REFERENCE: dict[str, list[str]] = {
         "learnsys.policies.cache.simulation",
         "learnsys.policies.cache.object_simulation",
         "learnsys.policies.cache.guard",
+        "learnsys.policies.cache.objects.guard",
         "learnsys.policies.cache.learned.policy",
         *(f"learnsys.policies.cache.parrot.{name}" for name in ("config", "policy", "model")),
     ],
