@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from learnsys.envs.branching.observations.base import BipartiteObservation
 from learnsys.envs.cache.geometry import CacheGeometry
 from learnsys.graphs.bipartite import BipartiteGraph
 from learnsys.graphs.generators import make_family
@@ -18,11 +19,16 @@ from learnsys.imitation import silent
 from learnsys.policies.branching.gcnn.config import gcnn
 from learnsys.policies.branching.gcnn.data import Example
 from learnsys.policies.branching.gcnn.fitting import Fitter
+from learnsys.policies.branching.gcnn.model import GcnnModel
+from learnsys.policies.branching.gcnn.policy import GcnnPolicy
 from learnsys.policies.cache.parrot.task import ParrotTask, Split
+from learnsys.policies.devices import on_device
 from learnsys.policies.independent_set.comparator.config import comparator
 from learnsys.policies.independent_set.comparator.task import ComparatorTask
 from learnsys.policies.independent_set.learned.config import RECIPES as LEARNED
 from learnsys.policies.independent_set.learned.task import LearnedTask
+from learnsys.policies.independent_set.registry import make_independent_set_policy
+from learnsys.policies.torch_arrays import parameters
 from learnsys.policies.torch_setup import deterministic
 from learnsys.settings import override
 from learnsys.traces import read_trace
@@ -128,9 +134,40 @@ def learned_states(device: str, quick: bool) -> float:
     return rate(lambda: task.fit([part], 0, silent), config.training.states * config.training.epochs)
 
 
+def gcnn_decisions(size: tuple[int, int, float]) -> Measure:
+    def measure(device: str, quick: bool) -> float:
+        config = gcnn().model
+        policy = on_device(GcnnPolicy(config, parameters(GcnnModel(config))), device)
+        seen = [(observed(each), each.candidates.astype(np.int64)) for each in examples(*size, 4)]
+        count = 8 if quick else 200
+        return rate(lambda: [policy.logits(*seen[k % len(seen)]) for k in range(count)], count)
+
+    return measure
+
+
+def observed(example: Example) -> BipartiteObservation:
+    """An example as `NodeBipartite` would tell it."""
+    graph = example.graph
+    edges = np.stack([graph.targets, graph.sources]).astype(np.int64)
+    features = example.variable_features.astype(np.float64), example.row_features.astype(np.float64)
+    return BipartiteObservation(*features, edges, graph.values.astype(np.float64))
+
+
+def independent_sets(name: str) -> Measure:
+    def measure(device: str, quick: bool) -> float:
+        policy = on_device(make_independent_set_policy(name), device)
+        graph, count = make_family("rb-small").graph(0, 0), 2 if quick else 32
+        return rate(lambda: policy.solve(graph, iterations=count), count)
+
+    return measure
+
+
 MEASURES: dict[str, Measure] = {
     "Parrot (paper), training steps": parrot_steps,
     "Parrot (paper), accesses evaluated": parrot_accesses,
+    **{f"{name}, nodes decided": gcnn_decisions(size) for name, size in SIZES.items()},
+    "comparator, sets of an RB-small graph": independent_sets("comparator-rb-small"),
+    "learnsys_mis, sets of an RB-small graph": independent_sets("learnsys_mis-rb-small"),
     **{f"{name}, samples fitted (batches of 32)": gcnn_samples(size) for name, size in SIZES.items()},
     "comparator, pairs fitted (batches of 32)": comparator_pairs,
     "learnsys_mis, states fitted (batches of 32)": learned_states,
