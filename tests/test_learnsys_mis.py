@@ -229,7 +229,7 @@ def test_a_stopped_run_goes_on_to_the_same_result(graphs, trained, tmp_path):
 
 
 def test_guided_search_goes_on_from_its_start(graphs, trained):
-    for search in ("arw", "numvc"):
+    for search in ("auto", "arw", "numvc"):
         policy = GuidedSearch.load(trained[0], search=search, starts=2)
         for graph in graphs[:3]:
             start = policy.solve(graph, iterations=0).size

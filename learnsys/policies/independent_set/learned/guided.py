@@ -11,13 +11,15 @@ from learnsys.errors import InputError
 from learnsys.graphs import Graph
 from learnsys.graphs.cliques import clique_bound
 from learnsys.policies.independent_set.arw import ARW
+from learnsys.policies.independent_set.auto import Auto
 from learnsys.policies.independent_set.base import Clock, Found, IndependentSetPolicy
 from learnsys.policies.independent_set.learned.policy import ScoredConstruction
 from learnsys.policies.independent_set.learned.weights import Weights
 from learnsys.policies.independent_set.numvc import NuMVC
 from learnsys.policies.independent_set.randomness import stream_seeds
 
-SEARCHES: dict[str, type[ARW] | type[NuMVC]] = {"arw": ARW, "numvc": NuMVC}
+Search = Literal["auto", "arw", "numvc"]
+SEARCHES: dict[Search, type[Auto] | type[ARW] | type[NuMVC]] = {"auto": Auto, "arw": ARW, "numvc": NuMVC}
 
 
 class GuidedSearch(IndependentSetPolicy):
@@ -25,7 +27,7 @@ class GuidedSearch(IndependentSetPolicy):
 
     Args:
         construction: builds the sets; its `scores` may be a control.
-        search: "arw" or "numvc".
+        search: "arw", "numvc", or "auto" (ARW, then NuMVC where there is time for it).
         starts: sets built.
     """
 
@@ -33,12 +35,11 @@ class GuidedSearch(IndependentSetPolicy):
     anytime: ClassVar[bool] = True
     learned: ClassVar[bool] = True
 
-    def __init__(
-        self, construction: ScoredConstruction, search: Literal["arw", "numvc"] = "numvc", starts: int = 1
-    ) -> None:
+    def __init__(self, construction: ScoredConstruction, search: Search = "auto", starts: int = 1) -> None:
         if search not in SEARCHES or starts < 1:
             raise InputError(
-                f"search={search!r}, starts={starts} are not possible", remedy="choose arw or numvc, and 1"
+                f"search={search!r}, starts={starts} are not possible",
+                remedy=f"choose from {', '.join(SEARCHES)}, and 1 or more",
             )
         self.construction, self.starts = construction, starts
         self.local = SEARCHES[search]()
