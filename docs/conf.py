@@ -143,7 +143,10 @@ REFERENCE: dict[str, list[str]] = {
     ],
     "core": [
         f"learnsys.{name}"
-        for name in ("errors", "lookup", "files", "runs", "report", "settings", "parallel", "statistics", "imitation")
+        for name in (
+            *("errors", "lookup", "files", "runs", "report", "settings", "parallel", "statistics", "imitation"),
+            *("policies.devices", "policies.distributed"),
+        )
     ],
 }
 

@@ -37,7 +37,7 @@ def train(
         minutes: stop after the epoch in which this much time is over; the result then depends on the machine's speed.
         set: settings of the recipe to change, such as width=32 learning_rate=0.003.
         smoke: a run of seconds, which only shows that everything works.
-        device: where the network is fitted, such as cpu or cuda; the trained policy decides on the processor.
+        device: where the network is fitted, such as cpu or cuda.
         threads: of torch's arithmetic; another number can change the last digits.
         json: print the summary as JSON.
     """
@@ -123,7 +123,7 @@ def kida(
         samples: collected in each round for training; a fifth of them more for validation.
         seed: decides everything random.
         set: settings to change, such as node_limit=500 epochs=5 width=32 learning_rate=0.003.
-        device: where the networks are fitted, such as cpu or cuda.
+        device: where the networks are fitted, such as cpu or cuda; roll-outs are made on the processor.
         workers: processes that collect and evaluate; -1 is one for each core.
         smoke: a run of seconds, which only shows that everything works.
         json: print the summary as JSON.

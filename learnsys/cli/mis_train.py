@@ -44,7 +44,7 @@ def train(
         minutes: stop after the round in which this much time is over; the result then depends on the machine's speed.
         set: settings of the recipe to change, such as training.epochs=10 width=16.
         smoke: a run of seconds, which only shows that everything works.
-        device: where the network is fitted, such as cpu or cuda; the trained policy decides on the processor.
+        device: where the network is fitted, such as cpu or cuda; roll-outs are made on the processor.
         jobs: threads that roll out and label; results do not depend on it.
         json: print the summary as JSON.
     """

@@ -8,11 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learnsys.graphs.graph import Graph, is_networkx
+from learnsys.policies.devices import check_device, on_device
 from learnsys.policies.independent_set.registry import make_independent_set_policy
 
 
 def mis(
-    graph: Any, *, policy: str = "auto", seconds: float = 1.0, iterations: int | None = None, seed: int = 0
+    graph: Any,
+    *,
+    policy: str = "auto",
+    seconds: float = 1.0,
+    iterations: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
 ) -> NDArray[Any]:
     """The vertices of a large independent set, verified.
 
@@ -22,17 +29,20 @@ def mis(
         seconds: CPU seconds at most; a policy that proves its set stops earlier.
         iterations: at most; with seconds=inf the result depends on the graph and the seed alone.
         seed: of random choices.
+        device: where the network of a trained policy decides, see `learnsys.policies.devices`.
 
     Returns:
         Vertices, ascending: int64 (k,). Of a networkx graph its nodes, an array of objects in the graph's order unless
         all nodes are integers.
 
     Raises:
-        InputError: `graph` is none, or has weights; no such policy; impossible limits.
+        InputError: `graph` is none, or has weights; no such policy, or none with a network for the device; impossible
+            limits.
     """
-    found = make_independent_set_policy(policy).solve(
-        Graph.of(graph), seconds=seconds, iterations=iterations, seed=seed
-    )
+    solver = make_independent_set_policy(policy)
+    check_device(device, {policy: solver})
+    on_device(solver, device)
+    found = solver.solve(Graph.of(graph), seconds=seconds, iterations=iterations, seed=seed)
     if not is_networkx(graph):
         return found.vertices
     nodes = list(graph)

@@ -173,7 +173,7 @@ def train_kida(
 
     Args:
         family: of the instances, with a preset, such as "item_placement:small".
-        device: where the networks are fitted, such as cpu or cuda; they decide on the processor.
+        device: where the networks are fitted, such as cpu or cuda; roll-outs are made on the processor.
         workers: processes that collect and evaluate.
 
     Raises:

@@ -81,7 +81,7 @@ def train_gcnn(
 
     Args:
         data: a folder of `learnsys branch collect`: train, valid and test below it.
-        device: where the network is fitted, such as cpu or cuda; the trained policy decides on the processor.
+        device: where the network is fitted, such as cpu or cuda.
         threads: of torch's arithmetic; another number can change the last digits.
         minutes: end after the epoch in which this much time is over; the result then depends on the machine's speed.
         about: what else to keep in the run's configuration, such as the recipe's name.

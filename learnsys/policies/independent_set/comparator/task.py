@@ -39,7 +39,7 @@ class ComparatorTask:
     Args:
         train: the roots.
         valid: the graphs by which the best network is chosen.
-        device: where the network is fitted. It decides on the processor.
+        device: where the network is fitted. Roll-outs are made on the processor.
         jobs: roll-outs at a time, in threads; results do not depend on it.
     """
 

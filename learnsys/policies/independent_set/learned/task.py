@@ -36,7 +36,7 @@ class LearnedTask:
     Args:
         train: the graphs to collect on.
         valid: the graphs by which the best network is chosen.
-        device: where the network is fitted. It decides on the processor.
+        device: where the network is fitted. Roll-outs are made on the processor.
         jobs: states labelled at a time, in threads; results do not depend on it.
     """
 
