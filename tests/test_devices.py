@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import learnsys
 from learnsys.cli import main
 from learnsys.envs.branching.environment import BranchingEnv
 from learnsys.envs.branching.observations.node_bipartite import NodeBipartite
@@ -126,6 +127,7 @@ def test_mlp(device):
     found, scale = policy.scores(matrix), np.abs(expected).max()
     found += (expected - found).mean()  # numpy leaves the last bias out, which is the same for all candidates
     np.testing.assert_allclose(found / scale, expected / scale, rtol=0, atol=1e-5)
+    assert found.argmax() == expected.argmax()
 
 
 @on_devices
@@ -294,6 +296,15 @@ def test_commands_without_a_network_say_so(line, names, inputs, capsys, monkeypa
         f"learnsys: there is no network in {names} that could compute on cpu; "
         "name a trained policy, or leave --device out\n"
     )
+
+
+def test_one_call_on_a_device(inputs, monkeypatch):
+    graph, how = random_graph(20, 0.3, 0), {"seconds": np.inf, "iterations": 2}
+    kernels = learnsys.mis(graph, policy=str(inputs / "comparator"), **how)
+    monkeypatch.setattr(devices, "KERNELS", "kernels")
+    np.testing.assert_array_equal(learnsys.mis(graph, policy=str(inputs / "comparator"), device="cpu", **how), kernels)
+    with pytest.raises(InputError, match="no network in greedy"):
+        learnsys.mis(graph, policy="greedy", device="cpu")
 
 
 def test_devices_that_are_not_here_are_one_line(inputs, capsys):
