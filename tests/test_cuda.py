@@ -17,7 +17,7 @@ FAMILY = "item_placement:small_items=12,big_items=1,bins=3,resources=1,capacity_
 SAMPLES = ["--out", "{samples}", "--samples", "40", "--probability", "0.5", "--seed", "1"]
 TRAINERS = {
     "parrot": (
-        ["cache", "train", "--trace", "{trace}", "--capacity", "4KiB", "--ways", "4"],
+        ["cache", "train", "--recipe", "parrot", "--trace", "{trace}", "--capacity", "4KiB", "--ways", "4"],
         "training.steps=3 loop.rounds=1 collect=3000 batch=4",
     ),
     "gcnn": (["branch", "train", "--data", "{samples}", "--recipe", "gcnn"], "epoch=64 epochs=2"),

@@ -118,7 +118,7 @@ def test_a_state_restored_goes_on_the_same(loop):
 
 def command(trace, out, *more):
     fixed = ["--trace", str(trace), "--out", str(out), "--capacity", "4096", "--ways", "4"]
-    return ["cache", "train", *fixed, "--set", *TINY, *more]
+    return ["cache", "train", *fixed, "--recipe", "parrot", "--set", *TINY, *more]
 
 
 @pytest.fixture(scope="module")

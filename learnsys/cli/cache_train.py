@@ -21,7 +21,7 @@ def train(
     *,
     trace: str,
     out: Path,
-    recipe: str = "parrot",
+    recipe: str = BEST,
     capacity: str = "2MiB",
     ways: int = 16,
     line_size: int = 64,
@@ -40,17 +40,17 @@ def train(
     candidates: str = "",
     json: bool = False,
 ) -> int:
-    """Train a cache policy to imitate Belady on a trace: 80 % to train, 10 % to choose by, 10 % to report.
+    """Find the best cache policy for a trace: 80 % to train, 10 % to choose by, 10 % to report.
 
-    The best network by validation hit rate is kept. The same command goes on where a killed run stopped, and ends
-    with the same result.
+    A Parrot learns to imitate Belady, runs beside tables and simple policies, and what has the best validation hit
+    rate is kept; or, by another recipe, the best network. The same command goes on where a killed run stopped, and
+    ends with the same result.
 
     Args:
         trace: a trace file of any known format, or sample:NAME.
-        out: the run folder, which then works as a policy (--policies parrot=FOLDER).
-        recipe: parrot, parrot_paper, parrot_code or parrot_brief; or best, which trains a Parrot by the recipe parrot,
-            runs it beside tables and simple policies, and keeps what has the best validation hit rate (it then works
-            as --policies best=FOLDER).
+        out: the run folder, which then works as a policy (--policies best=FOLDER or parrot=FOLDER).
+        recipe: best (a Parrot by the recipe parrot, and all other candidates beside it); or parrot, parrot_paper,
+            parrot_code or parrot_brief, which train that network alone.
         capacity: bytes held, such as 2MiB.
         ways: lines in a set.
         line_size: bytes in a line.
@@ -74,6 +74,7 @@ def train(
     from learnsys.lookup import look_up
     from learnsys.policies.cache.parrot.config import RECIPES, ablated
     from learnsys.policies.cache.parrot.training import train_parrot
+    from learnsys.policies.torch_setup import deterministic
     from learnsys.settings import override
     from learnsys.traces import read_trace
 
@@ -97,7 +98,8 @@ def train(
     settings: dict[str, Any] = {"seed": seed, "device": device, "threads": threads, "minutes": minutes}
     about = {"recipe": recipe, "trace": trace}
     if recipe == BEST:
-        summary = _choose(accesses, config, geometry, out, candidates, settings, about)
+        with deterministic(device, threads):  # tells what is wrong with these before there is a folder
+            summary = _choose(accesses, config, geometry, out, candidates, settings, about)
     else:
         with progress_report(f"training {recipe}") as report:
             summary = train_parrot(accesses, config, geometry, out, **settings, about=about, report=report)
