@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -160,3 +161,11 @@ def from_first(function: Callable[[], Result]) -> Result:
     box = [function() if _number() == 0 else None]
     dist.broadcast_object_list(box, device=torch.device("cpu"))
     return box[0]  # type: ignore[return-value]
+
+
+def out_of_time(began: float, minutes: float | None) -> bool:
+    """Whether so many minutes (None: as many as it takes) are over since `began`, a time of `time.monotonic`.
+
+    All processes get the first one's answer, so that all of them stop after the same round.
+    """
+    return from_first(lambda: minutes is not None and time.monotonic() - began >= 60 * minutes)

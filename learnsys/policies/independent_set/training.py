@@ -15,7 +15,7 @@ from learnsys.errors import InputError
 from learnsys.graphs import Graph
 from learnsys.imitation import Report, imitate, silent
 from learnsys.policies.distributed import about as about_processes
-from learnsys.policies.distributed import from_first, together
+from learnsys.policies.distributed import out_of_time, together
 from learnsys.policies.independent_set.comparator.config import ComparatorConfig
 from learnsys.policies.independent_set.greedy import Greedy
 from learnsys.policies.independent_set.learned.config import LearnedConfig
@@ -60,10 +60,7 @@ def train_on_graphs(
         content = {"policy": task.policy.name, "seed": seed, "device": device, "graphs_sha256": digest(graphs)}
         run = Run(folder, {**content, **about_processes(), **(about or {}), **asdict(config)})
 
-        def out_of_time() -> bool:
-            return minutes is not None and time.monotonic() - began >= 60 * minutes
-
-        progress = imitate(task, config.loop, run, report=report, stop=lambda: from_first(out_of_time))
+        progress = imitate(task, config.loop, run, report=report, stop=lambda: out_of_time(began, minutes))
         task.policy.save(run.folder)
     best = progress.best[0]
     greedy = [Greedy().solve(graph, seed=seed).size for graph in valid]

@@ -19,7 +19,7 @@ from learnsys.policies.branching.gcnn.fitting import Examples, Fitter
 from learnsys.policies.branching.gcnn.policy import GcnnPolicy
 from learnsys.policies.branching.samples import MANIFEST, SampleSet
 from learnsys.policies.distributed import about as about_processes
-from learnsys.policies.distributed import from_first, together
+from learnsys.policies.distributed import out_of_time, together
 from learnsys.policies.torch_setup import deterministic
 from learnsys.runs import Run, read_json
 
@@ -110,12 +110,7 @@ def train_gcnn(
         run = Run(folder, {**content, **(about or {}), **asdict(config)})
         task = ImitationTask(config, train, valid, seed, place)
         loop = LoopConfig(rounds=training.epochs, patience=training.stop_after)
-        deadline = None if minutes is None else began + 60 * minutes
-
-        def out_of_time() -> bool:
-            return deadline is not None and time.monotonic() >= deadline
-
-        progress = imitate(task, loop, run, report=report, stop=lambda: from_first(out_of_time))
+        progress = imitate(task, loop, run, report=report, stop=lambda: out_of_time(began, minutes))
         GcnnPolicy(config.model, task.weights(), pseudo).save(run.folder)
         trained = time.process_time() - cpu
         best = progress.best[0]

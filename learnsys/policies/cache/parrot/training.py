@@ -17,7 +17,7 @@ from learnsys.policies.cache.parrot.task import ParrotTask, Split, beside_bounds
 from learnsys.policies.cache.replay import Replay
 from learnsys.policies.cache.simulation import simulate
 from learnsys.policies.distributed import about as about_processes
-from learnsys.policies.distributed import from_first, together
+from learnsys.policies.distributed import out_of_time, together
 from learnsys.policies.torch_setup import deterministic
 from learnsys.runs import Run, read_json
 from learnsys.traces.trace import Trace
@@ -60,10 +60,7 @@ def train_parrot(
         if (run.folder / "summary.json").exists():  # written last: nothing is left to do
             return cast(dict[str, Any], read_json(run.folder / "summary.json"))
 
-        def out_of_time() -> bool:
-            return minutes is not None and time.monotonic() - began >= 60 * minutes
-
-        progress = imitate(task, config.loop, run, report=report, stop=lambda: from_first(out_of_time))
+        progress = imitate(task, config.loop, run, report=report, stop=lambda: out_of_time(began, minutes))
         task.policy.save(run.folder)
         trained = time.process_time() - cpu
         best, first = progress.best[0], len(split.seen)
