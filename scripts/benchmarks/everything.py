@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ AREAS: dict[str, list[tuple[str, list[str]]]] = {
     ],
 }
 """area -> scripts and the parts of them that compare with peers"""
+PEERS = ("libcachesim", "pycachesim", "cachetools", "gyozas")
+"""packages of the bench extra"""
 
 
 def main() -> int:
@@ -44,7 +47,8 @@ def main() -> int:
     given = parser.parse_args()
     name = f"{date.today().isoformat()}{'-quick' if given.quick else ''}"
     path = given.out / f"{name}.json"
-    about = {"date": date.today().isoformat(), "quick": given.quick, "machine": machine(), "versions": versions()}
+    about = {"date": date.today().isoformat(), "quick": given.quick, "machine": machine()}
+    about |= {"versions": versions() | {name: version(name) for name in PEERS}}
     results: dict[str, Any] = read_json(path) if path.exists() else {**about, "tables": {}}
     failed = []
     for area in given.area or AREAS:
