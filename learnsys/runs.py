@@ -18,10 +18,10 @@ from learnsys.files import append_line, write_json, write_text
 _PACKAGES = ("learnsys", "torch", "numpy", "numba", "gymnasium", "pyscipopt", "networkx", "stable-baselines3")
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide results."""
+def versions(*more: str) -> dict[str, str]:
+    """Versions of Python, of the packages that decide results, and of others by their names."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *more):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,7 @@ def main() -> int:
     given = parser.parse_args()
     name = f"{date.today().isoformat()}{'-quick' if given.quick else ''}"
     path = given.out / f"{name}.json"
-    about = {"date": date.today().isoformat(), "quick": given.quick, "machine": machine()}
-    about |= {"versions": versions() | {name: version(name) for name in PEERS}}
+    about = {"date": date.today().isoformat(), "quick": given.quick, "machine": machine(), "versions": versions(*PEERS)}
     results: dict[str, Any] = read_json(path) if path.exists() else {**about, "tables": {}}
     failed = []
     for area in given.area or AREAS:
