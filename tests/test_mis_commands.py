@@ -115,9 +115,10 @@ def test_evaluate(folder, tmp_path, capsys):
     assert main(["mis", "evaluate", str(tmp_path / "nothing")]) == 2
 
 
-@pytest.mark.parametrize("policy", ["auto", "exact"])
-def test_an_interrupted_search_gives_its_best_set(policy, tmp_path):
-    graph = make_family("rb-large").graph(3, 0)
+# SCIP hears an interrupt only between LPs, so its graph is one whose LPs are quick and whose tree is not
+@pytest.mark.parametrize(("policy", "family"), [("auto", "rb-large"), ("exact", "frb30-15")])
+def test_an_interrupted_search_gives_its_best_set(policy, family, tmp_path):
+    graph = make_family(family).graph(3, 0)
     write_graph(tmp_path / "graph.mis", graph, format="dimacs")
     arguments = ["mis", "solve", str(tmp_path / "graph.mis"), "--policy", policy]
     # Where these tests run in the background of a shell, SIGINT is ignored, and so it would be in the new process.
@@ -135,7 +136,7 @@ def test_an_interrupted_search_gives_its_best_set(policy, tmp_path):
     assert process.returncode == 130
     found = json.loads(output)
     chosen = np.array((tmp_path / "set.txt").read_text().split(), int)
-    assert found["set"] == chosen.tolist() and chosen.size == found["size"] > 30
+    assert found["set"] == chosen.tolist() and chosen.size == found["size"] > 20
     assert graph.is_independent(chosen - 1)
 
 
