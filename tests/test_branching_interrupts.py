@@ -82,6 +82,8 @@ def test_an_interrupt_reaches_python_and_the_environment_survives(reward):
         import os, signal, threading
         from learnsys.envs.branching.environment import BranchingEnv
         env = BranchingEnv("knapsack:rows=8,items=60", form="direct", reward={reward!r})
+        info = env.reset(seed=0)[1]  # kernels are compiled here: LLVM does not survive an interrupt
+        env.step(info["action_set"][0])
         interrupts = 0
         for attempt in range(5):
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
