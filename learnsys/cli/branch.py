@@ -59,7 +59,7 @@ def solve(
     from learnsys.cli.console import print_json, print_table
     from learnsys.policies.branching.registry import make_branching_policy
     from learnsys.policies.devices import about as about_device
-    from learnsys.policies.devices import check_device, on_device
+    from learnsys.policies.devices import all_on_device
     from learnsys.runs import Run
 
     names = [name for name in policy.split(",") if name]
@@ -67,9 +67,7 @@ def solve(
     policies = {name: make_branching_policy(text, str(model).partition(":")[0]) for name, text in chosen.items()}
     if not names or (solution is not None and len(names) > 1):
         raise InputError("--solution needs exactly one policy" if names else "no policy is given")
-    check_device(device, policies)
-    for each in policies.values():
-        on_device(each, device)
+    all_on_device(policies, device)
     limits = {"limits/time": time_limit, "limits/totalnodes": node_limit, "limits/memory": memory_limit}
     parameters = {**{name: value for name, value in limits.items() if value is not None}, **parse_parameters(set)}
     run = None

@@ -50,12 +50,10 @@ def simulate_sets(question: Question, spool: Spool) -> Answer:
     from learnsys.envs.cache.geometry import CacheGeometry, parse_bytes
     from learnsys.policies.cache.base import SetPolicy
     from learnsys.policies.cache.simulation import compare, needs_fit
-    from learnsys.policies.devices import check_device, on_device
+    from learnsys.policies.devices import all_on_device
 
     policies = parse_policies(question.policies, question.guard, question.trace)
-    check_device(question.device, policies)
-    for policy in policies.values():
-        on_device(policy, question.device)
+    all_on_device(policies, question.device)
     geometries = {
         size: CacheGeometry(parse_bytes(size), question.ways, question.line_size) for size in question.capacities
     }

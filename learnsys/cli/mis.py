@@ -50,12 +50,11 @@ def solve(
     """
     from learnsys.files import write_text
     from learnsys.graphs.io import read_graph
-    from learnsys.policies.devices import check_device, on_device
+    from learnsys.policies.devices import all_on_device
     from learnsys.policies.independent_set.registry import make_independent_set_policy
 
     solver = make_independent_set_policy(policy)
-    check_device(device, {policy: solver})
-    on_device(solver, device)
+    all_on_device({policy: solver}, device)
     given = read_graph(graph, format=format or None)
     searched = given.complement() if clique else given
     with watch_search(f"{policy} on {graph.name}", time) as watch, interruptible() as interrupted:

@@ -62,6 +62,17 @@ def on_device(policy: Policy, device: str) -> Policy:
     return policy
 
 
+def all_on_device(policies: Mapping[str, Any], device: str) -> None:
+    """Let all networks among policies, by their names, compute on the device.
+
+    Raises:
+        InputError: as `check_device` and `on_device`.
+    """
+    check_device(device, policies)
+    for policy in policies.values():
+        on_device(policy, device)
+
+
 def about(device: str) -> dict[str, str]:
     """What a run's configuration says of its device: nothing if that is the usual one."""
     return {} if device == KERNELS else {"device": device}

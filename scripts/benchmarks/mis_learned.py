@@ -14,7 +14,6 @@ import torch
 
 from benchmarks.mis_classical import BEST_KNOWN, graphs_of
 from learnsys.graphs import Graph, batch_graphs, make_family
-from learnsys.policies.independent_set.auto import Auto
 from learnsys.policies.independent_set.base import IndependentSetPolicy
 from learnsys.policies.independent_set.best_known import BestKnown
 from learnsys.policies.independent_set.comparator.config import ModelConfig
@@ -25,7 +24,7 @@ from learnsys.policies.independent_set.comparator.policy import ComparatorPolicy
 from learnsys.policies.independent_set.comparator.rollout import run_recursions
 from learnsys.policies.independent_set.comparator.weights import Weights
 from learnsys.policies.independent_set.greedy import Greedy
-from learnsys.policies.independent_set.learned.guided import GuidedSearch
+from learnsys.policies.independent_set.learned.guided import SEARCHES, GuidedSearch, Search
 from learnsys.policies.independent_set.learned.policy import ScoredConstruction
 from learnsys.policies.independent_set.learned.shipped import FOLDER, shipped_for
 from learnsys.policies.independent_set.numvc import NuMVC
@@ -200,6 +199,8 @@ GUIDED = {
     "frb59-26": (5, "rb-large"),
 }
 """family -> graphs, and the family whose policy guides"""
+COMPARED: tuple[Search, ...] = ("auto", "numvc")
+"""searches"""
 BUDGETS = (0.03, 0.05, 0.1, 0.3)
 """CPU seconds"""
 
@@ -209,10 +210,10 @@ def guided(name: str, seed: int, quick: bool) -> Iterator[dict[str, Any]]:
     count, family = GUIDED[name]
     graphs = graphs_of(name, max(1, count // 2) if quick else count, seed + FRESH)
     rows = []
-    for search, plain in (("auto", Auto()), ("numvc", NuMVC())):
-        policies: dict[str, IndependentSetPolicy] = {"greedy": plain}
+    for search in COMPARED:
+        policies: dict[str, IndependentSetPolicy] = {"greedy": SEARCHES[search]()}
         for label, policy in _pipelines(shipped_for(family), False).items():
-            policies[label] = GuidedSearch(policy, "auto" if search == "auto" else "numvc")
+            policies[label] = GuidedSearch(policy, search)
         for label, each in policies.items():
             means = []
             for budget in BUDGETS:
