@@ -310,6 +310,20 @@ def test_dual_score_of_a_maximisation_is_the_negative_of_the_bound():
     assert -2000 * 1e5 < sum(rewards) < -2000 * info["dual_bound"]
 
 
+def test_work_after_the_limit_does_not_count():
+    """SCIP looks at its own clock, and between nodes only: an agent that sleeps through the limit gains nothing."""
+    arguments = dual_task(0.2, lambda model: (1e20, -1e6))
+    arguments["scip_params"] = {**arguments["scip_params"], **BARE}
+    env = BranchingEnv(minimised(np.random.default_rng(0)), form="direct", **arguments)
+    _, info = env.reset(seed=0)
+    bound = env.model.getDualbound()
+    time.sleep(0.5)  # while the dual bound of the root holds
+    _, reward, _, truncated, info = env.step(info["action_set"][0])
+    assert truncated and info["status"] == "timelimit"
+    assert reward == info["dual_score"] == approx(0.2 * bound)
+    env.close()
+
+
 def test_the_time_limit_counts_from_the_first_decision(tmp_path):
     model = knapsack(np.random.default_rng(0), 8, 60)
     path = tmp_path / "item_1.mps"

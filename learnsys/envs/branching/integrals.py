@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable
@@ -96,6 +97,9 @@ class Sampler(Eventhdlr):
         clock: one of `CLOCKS`.
         primal, dual: follow these bounds.
         height: from the primal and the dual bound to the integrand.
+
+    Attributes:
+        until: nothing counts after this time of the clock; infinity at first.
     """
 
     def __init__(
@@ -109,7 +113,7 @@ class Sampler(Eventhdlr):
         self.clock, self.height = clock, height
         self.events = [SCIP_EVENTTYPE.BESTSOLFOUND] * primal + [SCIP_EVENTTYPE.DUALBOUNDIMPROVED] * dual
         model.includeEventhdlr(self, f"learnsys_integral_{id(self)}", "integrates bounds")
-        self.total = 0.0
+        self.total, self.until = 0.0, math.inf
         self.last, self.level = clock(model), self.now(model)
 
     def eventinit(self) -> None:
@@ -129,8 +133,8 @@ class Sampler(Eventhdlr):
         return self.height(model.getObjlimit(), -objective_sense(model) * INFINITY)
 
     def advance(self, model: Model, primal: float | None = None) -> None:
-        """Account for the time since the last event."""
-        now = self.clock(model)
+        """Account for the time since the last event, up to `until`."""
+        now = min(self.clock(model), self.until)
         self.total += self.level * (now - self.last)
         self.last, self.level = now, self.now(model, primal)
 
@@ -139,6 +143,10 @@ class Sampler(Eventhdlr):
         self.advance(model)
         total, self.total = self.total, 0.0
         return total
+
+    def take_rest(self, model: Model) -> float:
+        """The integral since the last call, the last height being held up to `until`."""
+        return self.take(model) + self.level * (self.until - self.last)
 
 
 class DualIntegral(BoundIntegral):

@@ -40,7 +40,8 @@ class DualTaskScore(RewardFunction):
 
     For a minimisation it is the integral of max(dual bound, initial dual bound) from the first decision on: the root
     node is free of charge, the time limit counts from there, and what is earned before is discarded. At the end of the
-    episode the final bound counts for the time that is left. For a maximisation it is the negative with min.
+    episode the final bound counts for the time that is left; what SCIP does after the limit (its CPU clock leaves out
+    the system's time) does not count. For a maximisation it is the negative with min.
 
     The initial primal bound is set as the objective limit. If that is the optimum, SCIP ends "infeasible" and reports
     a dual bound of 1e20; so the dual bound is clipped at the initial primal bound. `report` tells both scores.
@@ -62,7 +63,7 @@ class DualTaskScore(RewardFunction):
             raise InputError(f"a limit of {limit} {clock} is not possible", remedy="give seconds (wall, cpu) or nodes")
         self.limit, self.bounds, self.clock = limit, bounds, clock
         self._samplers: list[Sampler] = []
-        self._deadline: float | None = None
+        self._started = False
         self._scores = [0.0, 0.0]
 
     def before_reset(self, model: Model) -> None:
@@ -78,19 +79,19 @@ class DualTaskScore(RewardFunction):
 
         clock = find_clock(self.clock)
         self._samplers = [Sampler(model, clock, False, True, height) for height in (clipped, raw)]
-        self._deadline = None
+        self._started = False
         self._scores = [0.0, 0.0]
 
     def extract(self, model: Model, done: bool) -> float:
-        gained = [sampler.take(model) for sampler in self._samplers]
-        if self._deadline is None:  # at the first decision
-            self._deadline = self._now(model) + self.limit
+        if not self._started:  # at the first decision
+            self._started = True
+            for sampler in self._samplers:
+                sampler.take(model)
+                sampler.until = sampler.last + self.limit
             if not done:
                 self._set_limit(model)
             return 0.0
-        if done:
-            left = max(self._deadline - self._now(model), 0.0)
-            gained = [gain + sampler.level * left for gain, sampler in zip(gained, self._samplers, strict=True)]
+        gained = [sampler.take_rest(model) if done else sampler.take(model) for sampler in self._samplers]
         self._scores = [score + gain for score, gain in zip(self._scores, gained, strict=True)]
         return gained[0]
 
@@ -98,15 +99,11 @@ class DualTaskScore(RewardFunction):
         """The score of the episode so far, with the dual bound clipped and as SCIP reports it."""
         return {"dual_score": self._scores[0], "raw_dual_score": self._scores[1]}
 
-    def _now(self, model: Model) -> float:
-        """What SCIP compares with its limit."""
-        return model.getNTotalNodes() if self.clock == "nodes" else model.getSolvingTime()
-
     def _set_limit(self, model: Model) -> None:
         if self.clock == "nodes":
-            model.setParam("limits/totalnodes", int(self._deadline or 0))
+            model.setParam("limits/totalnodes", int(model.getNTotalNodes() + self.limit))
         else:
-            model.setParam("limits/time", self._deadline)
+            model.setParam("limits/time", model.getSolvingTime() + self.limit)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_samplers": []}
