@@ -13,18 +13,10 @@ from learnsys.errors import InputError
 from learnsys.imitation import save_arrays
 from learnsys.policies.branching.collect import collect, quotas_of
 from learnsys.policies.branching.features.kernel import feature_matrix, sum_of_trees
+from learnsys.policies.branching.features.nodes import Nodes, measure, read_nodes, softmax
 from learnsys.policies.branching.features.policy import WIDTH, MlpPolicy, TreesPolicy, matrix_of
-from learnsys.policies.branching.features.training import (
-    MlpConfig,
-    Nodes,
-    TreesConfig,
-    boost,
-    fit_mlp,
-    measure,
-    read_nodes,
-    softmax,
-    train_features,
-)
+from learnsys.policies.branching.features.training import MlpConfig, fit_mlp, train_features
+from learnsys.policies.branching.features.trees import TreesConfig, boost
 from learnsys.policies.branching.labelling import CollectConfig
 from learnsys.policies.branching.protocol import FIELD_PARAMETERS
 from learnsys.policies.branching.registry import make_branching_policy
@@ -77,7 +69,7 @@ class TestTrees:
         pytest.importorskip("sklearn")
         rng = np.random.default_rng(0)
         matrix = rng.random((8, WIDTH)).astype(np.float32)
-        nodes = Nodes(matrix, np.array([0, 4, 8]), np.array([1.0, 0, 0, 0, 0, 0.5, 0.5, 0]), np.arange(8) % 4)
+        nodes = Nodes(matrix, np.array([0, 4, 8]), np.array([1.0, 0, 0, 0, 0, 0.5, 0.5, 0]))
         config = TreesConfig(trees=1, leaves=8, smallest_leaf=1, learning_rate=0.5, part=1.0, l2=0.0)
         moved = TreesPolicy(boost(nodes, nodes, config, 0)).scores(matrix)
         expected = 0.5 * (nodes.target - 0.25) / (0.25 * 0.75)
@@ -85,7 +77,7 @@ class TestTrees:
 
     def test_the_kernel_is_scikit_learn_s_prediction(self):
         ensemble = pytest.importorskip("sklearn.ensemble")
-        from learnsys.policies.branching.features.training import _arrays_of, _cuts_of
+        from learnsys.policies.branching.features.trees import _arrays_of, _cuts_of
 
         rng = np.random.default_rng(1)
         matrix = rng.standard_normal((500, WIDTH)).astype(np.float32)
@@ -98,7 +90,7 @@ class TestTrees:
         assert sum_of_trees(matrix, *arrays.values()) == pytest.approx(learner.predict(codes), abs=1e-12)
 
     def test_cuts(self):
-        from learnsys.policies.branching.features.training import _cuts_of
+        from learnsys.policies.branching.features.trees import _cuts_of
 
         assert _cuts_of(np.array([0, 1, 1, 0, 1], np.float32)).tolist() == [0.0]
         assert _cuts_of(np.full(5, 3.0, np.float32)).tolist() == []
@@ -106,12 +98,7 @@ class TestTrees:
 
 
 class TestMeasure:
-    nodes = Nodes(
-        np.zeros((5, WIDTH), np.float32),
-        np.array([0, 3, 5]),
-        np.array([0.0, 0.5, 0.5, 1.0, 0.0]),
-        np.array([2, 0, 0, 0, 1]),
-    )
+    nodes = Nodes(np.zeros((5, WIDTH), np.float32), np.array([0, 3, 5]), np.array([0.0, 0.5, 0.5, 1.0, 0.0]))
 
     def test_softmax(self):
         share = softmax(np.array([0.0, 0.0, np.log(2.0), 1000.0, 0.0]), self.nodes)

@@ -41,7 +41,7 @@ def train(
         threads: of torch's arithmetic; another number can change the last digits.
         json: print the summary as JSON.
     """
-    from learnsys.cli.console import print_json, print_table, progress_report
+    from learnsys.cli.console import progress_report
     from learnsys.policies.branching.gcnn.config import RECIPES
     from learnsys.policies.branching.gcnn.training import train_gcnn
     from learnsys.settings import override
@@ -57,18 +57,7 @@ def train(
     with progress_report(f"training {recipe}") as report:
         how: dict[str, Any] = {"seed": seed, "device": device, "threads": threads, "minutes": minutes}
         summary = train_gcnn(data, config, out, **how, about={"recipe": recipe}, report=report)
-    if json:
-        print_json(summary)
-        return 0
-    columns = ["part", "samples", *summary["test"]]
-    rows = [
-        [part, summary["samples"][key], *summary[part].values()]
-        for part, key in (("validation", "valid"), ("test", "test"))
-    ]
-    print_table(f"{recipe} on {data}, best epoch {summary['best_epoch']} of {summary['epochs']}", columns, rows)
-    chance = summary["by_chance"]
-    print(f"acc@1 on the test samples: random {chance['random']:.3f}, pseudocosts {chance['pseudocost']:.3f}")
-    print(f"trained policy: {out} (learnsys branch solve MODEL --policy relpscost,{out})")
+    _tell(summary, f"{recipe} on {data}, best epoch {summary['best_epoch']} of {summary['epochs']}", out, json)
     return 0
 
 
@@ -76,7 +65,7 @@ def _train_features(
     data: Path, out: Path, recipe: str, seed: int, device: str, settings: tuple[str, ...], smoke: bool, json: bool
 ) -> int:
     """The recipes on Khalil's features."""
-    from learnsys.cli.console import print_json, print_table, progress_report
+    from learnsys.cli.console import progress_report
     from learnsys.policies.branching.features.training import RECIPES, train_features
     from learnsys.settings import override
 
@@ -85,16 +74,25 @@ def _train_features(
         config = override(config, ("trees=5",) if recipe == "trees" else ("epochs=2",))
     with progress_report(f"training {recipe}") as report:
         summary = train_features(data, recipe, config, out, seed=seed, device=device, report=report)
+    _tell(summary, f"{recipe} on {data}", out, json)
+    return 0
+
+
+def _tell(summary: dict[str, Any], title: str, out: Path, json: bool) -> None:
+    """How well a policy imitates, and where it lies."""
+    from learnsys.cli.console import print_json, print_table
+
     if json:
         print_json(summary)
-        return 0
+        return
     rows = [
         [part, summary["samples"][key], *summary[part].values()]
         for part, key in (("validation", "valid"), ("test", "test"))
     ]
-    print_table(f"{recipe} on {data}", ["part", "samples", *summary["test"]], rows)
+    print_table(title, ["part", "samples", *summary["test"]], rows)
+    chance = summary["by_chance"]
+    print(f"acc@1 on the test samples: random {chance['random']:.3f}, pseudocosts {chance['pseudocost']:.3f}")
     print(f"trained policy: {out} (learnsys branch solve MODEL --policy relpscost,{out})")
-    return 0
 
 
 def kida(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learnsys.graphs.bipartite import BipartiteGraph
+from learnsys.policies.branching.accuracy import best, rank
 from learnsys.policies.branching.gcnn.config import ModelConfig
 from learnsys.policies.branching.gcnn.model import Batch
 from learnsys.policies.branching.samples import Sample
@@ -108,20 +109,13 @@ def _target(scores: NDArray[np.float64], kind: str, temperature: float) -> NDArr
     return (share / share.sum()).astype(np.float32)
 
 
-def best(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which candidates have the greatest score; a difference in the last digits is none."""
-    top = scores.max()
-    return scores >= top - 1e-9 * abs(top)
-
-
 def hits(logits: NDArray[np.float32], examples: Sequence[Example], tops: tuple[int, ...]) -> NDArray[Any]:
     """For each example and each k of `tops`: is one of the best candidates among the network's first k? bool."""
     found = np.empty((len(examples), len(tops)), np.bool_)
     begin = 0
     for row, each in zip(found, examples, strict=True):
         count = len(each.scores)
-        order = np.argsort(-logits[begin : begin + count], kind="stable")
-        rank = int(np.flatnonzero(best(each.scores)[order])[0])
-        row[:] = [rank < k for k in tops]
+        place = rank(logits[begin : begin + count], best(each.scores))
+        row[:] = [place < k for k in tops]
         begin += count
     return found

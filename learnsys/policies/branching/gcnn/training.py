@@ -10,10 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from learnsys.errors import InputError
 from learnsys.imitation import Arrays, LoopConfig, Report, imitate, silent
+from learnsys.policies.branching.accuracy import by_chance
 from learnsys.policies.branching.gcnn.config import GcnnConfig
 from learnsys.policies.branching.gcnn.fitting import Examples, Fitter
 from learnsys.policies.branching.gcnn.policy import GcnnPolicy
@@ -122,7 +120,7 @@ def train_gcnn(
         "parameters": sum(p.numel() for p in task.fitter.model.parameters()),
         "validation": {name[11:]: value for name, value in best.items() if name.startswith("validation_")},
         "test": measured,
-        "by_chance": _by_chance(test, config),
+        "by_chance": by_chance(test),
     }
     run.finish(summary, {"wall_seconds": time.monotonic() - began, "training_cpu_seconds": trained})
     return summary
@@ -132,18 +130,3 @@ def _digest(data: Path) -> str:
     """Tells collections apart, so that a run is not resumed on another one."""
     manifests = [(data / split / MANIFEST).read_bytes() for split in ("train", "valid", "test")]
     return hashlib.sha256(b"\0".join(manifests)).hexdigest()
-
-
-def _by_chance(test: SampleSet, config: GcnnConfig) -> dict[str, float]:
-    """acc@1 of a candidate drawn at random, and of the pseudocosts' choice: what the network is to be compared with."""
-    from learnsys.policies.branching.gcnn.data import best
-
-    chance, pseudocost = [], []
-    for number in range(len(test)):
-        sample = test[number]
-        right = best(sample.scores)
-        chance.append(right.mean())
-        pseudocost.append(right[sample.pseudocost_choice])
-    if not chance:
-        raise InputError("there are no test samples")
-    return {"random": float(np.mean(chance)), "pseudocost": float(np.mean(pseudocost))}
