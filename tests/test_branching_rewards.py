@@ -292,6 +292,29 @@ def test_dual_score_by_hand():
     assert sum(rewards) < limit * -OPTIMUM < 0
 
 
+def test_lp_iterations_as_the_clock_end_the_episode():
+    """The bound by LP iteration, the first decision's at 0 and none beyond the limit."""
+    seen = []
+
+    class Watch:
+        def before_reset(self, model):
+            pass
+
+        def extract(self, model, done):
+            seen.append((model.getNLPIterations(), model.getDualbound()))
+
+    limit = 40
+    arguments = dual_task(limit, lambda model: (1e20, -1e6), "lp_iterations")
+    arguments["scip_params"] = {**arguments["scip_params"], **BARE}
+    rewards, info = play(arguments.pop("reward"), minimised, information=Watch(), **arguments)
+    first = seen[0][0]
+    assert info["status"] == "totalnodelimit" and seen[-1][0] >= first + limit > seen[-3][0]
+    held = sum(
+        bound * (min(later, first + limit) - now) for (now, bound), (later, _) in pairwise(seen) if now < first + limit
+    )
+    assert sum(rewards) == approx(held, rel=0.01)
+
+
 def test_dual_score_is_clipped_at_the_objective_limit():
     """With the objective limit at the optimum SCIP ends infeasible with a dual bound of 1e20."""
     arguments = dual_task(500, lambda model: (-OPTIMUM, -1e6), "nodes")
@@ -350,3 +373,5 @@ def test_the_time_limit_counts_from_the_first_decision(tmp_path):
     env.close()
     with pytest.raises(InputError):
         DualTaskScore(limit=0)
+    with pytest.raises(InputError, match="no clock"):
+        DualTaskScore(clock="sundial")

@@ -67,7 +67,7 @@ def test_a_policy_earns_what_the_environment_pays():
 
     family = parse_family(FAMILY)
     model = family.instance(1, 0).to_model()
-    env = BranchingEnv(model, observation=None, form="direct", **dual_task(15, first_bounds, "nodes"))
+    env = BranchingEnv(model, observation=None, form="direct", **dual_task(15, first_bounds, "lp_iterations"))
     total, over = 0.0, False
     _, info = env.reset(seed=0, options={"instance": model})
     while not over:
@@ -94,6 +94,7 @@ def test_rounds(trained):
     assert lines[0]["samples"] < lines[1]["samples"] < lines[2]["samples"]  # the union grows
     assert lines[3]["averaged"] == 2 and lines[3]["of_rounds"] in ([1, 2], [2, 1])
     assert summary["best"]["reward"] == max(line["reward"] for line in lines if "reward" in line)
+    assert np.mean(dual_rewards(FAMILY, GcnnPolicy.load(folder / "behaviour-003"), 2, 15)) == lines[2]["reward"]
     policy = GcnnPolicy.load(folder)
     assert policy.pseudo_candidates and not policy.config.incumbent
     assert isinstance(make_branching_policy(str(folder)), GcnnPolicy)

@@ -47,10 +47,14 @@ class DualTaskScore(RewardFunction):
     a dual bound of 1e20; so the dual bound is clipped at the initial primal bound. `report` tells both scores.
 
     Args:
-        limit: seconds, or nodes with that clock.
+        limit: seconds, or whatever else the clock counts.
         bounds: from the model in stage PROBLEM to the initial primal and dual bound.
-        clock: "wall", "cpu", or "nodes", which makes the score a function of the seed. SCIP must count the same
-            seconds (its parameter timing/clocktype: 1 is CPU, 2 is wall).
+        clock: "wall" or "cpu"; "nodes" or "lp_iterations" make the score a function of the seed. A policy that finds
+            nodes whose LPs are dear is punished by all but "nodes". SCIP must count the same seconds (its parameter
+            timing/clocktype: 1 is CPU, 2 is wall).
+
+    Raises:
+        InputError: no such clock, or a limit of 0 or less.
     """
 
     def __init__(
@@ -59,8 +63,9 @@ class DualTaskScore(RewardFunction):
         bounds: Callable[[Model], tuple[float, float]] = bounds_beside,
         clock: str = "wall",
     ) -> None:
-        if clock not in ("wall", "cpu", "nodes") or not limit > 0:
-            raise InputError(f"a limit of {limit} {clock} is not possible", remedy="give seconds (wall, cpu) or nodes")
+        if not limit > 0:
+            raise InputError(f"a limit of {limit} is not possible", remedy="give more than 0")
+        self._read = find_clock(clock)
         self.limit, self.bounds, self.clock = limit, bounds, clock
         self._samplers: list[Sampler] = []
         self._started = False
@@ -77,8 +82,7 @@ class DualTaskScore(RewardFunction):
         def clipped(_: float, bound: float) -> float:
             return min(raw(_, bound), sense * primal)
 
-        clock = find_clock(self.clock)
-        self._samplers = [Sampler(model, clock, False, True, height) for height in (clipped, raw)]
+        self._samplers = [Sampler(model, self._read, False, True, height) for height in (clipped, raw)]
         self._started = False
         self._scores = [0.0, 0.0]
 
@@ -92,6 +96,8 @@ class DualTaskScore(RewardFunction):
                 self._set_limit(model)
             return 0.0
         gained = [sampler.take_rest(model) if done else sampler.take(model) for sampler in self._samplers]
+        if self.clock == "lp_iterations" and not done and self._read(model) >= self._samplers[0].until:
+            model.setParam("limits/totalnodes", model.getNTotalNodes())
         self._scores = [score + gain for score, gain in zip(self._scores, gained, strict=True)]
         return gained[0]
 
@@ -102,7 +108,7 @@ class DualTaskScore(RewardFunction):
     def _set_limit(self, model: Model) -> None:
         if self.clock == "nodes":
             model.setParam("limits/totalnodes", int(model.getNTotalNodes() + self.limit))
-        else:
+        elif self.clock != "lp_iterations":  # for which SCIP has no limit
             model.setParam("limits/time", model.getSolvingTime() + self.limit)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -55,8 +55,8 @@ class KidaConfig:
     """best full-length networks that are tried in the average"""
     instances: int = 20
     """on which the reward is measured"""
-    limit: float = 500
-    """of an evaluation's episode, in nodes, so that the reward is a function of the seed"""
+    limit: float = 20_000
+    """of an evaluation's episode, in LP iterations: some five seconds, and the reward is a function of the seed"""
     network: GcnnConfig = field(default_factory=gcnn_kida)
 
     def __post_init__(self) -> None:
@@ -66,7 +66,10 @@ class KidaConfig:
 
 
 class KidaTask:
-    """KIDA as a `learnsys.imitation.Task`. Each round's samples stand in `folder`/round-N."""
+    """KIDA as a `learnsys.imitation.Task`. Each round's samples stand in `folder`/round-N.
+
+    The network after N rounds is in `folder`/behaviour-N, which workers load and `--policy` takes.
+    """
 
     def __init__(
         self, family: str, config: KidaConfig, folder: Path, seed: int, workers: int, device: str = "cpu"
@@ -79,13 +82,18 @@ class KidaTask:
         """The network as it stands, as a policy."""
         return GcnnPolicy(self.config.network.model, self.fitter.weights(), pseudo_candidates=True)
 
+    def behaviour(self, number: int) -> Path:
+        """Where the policy lies that branches in round `number`, from 0: the network after that many rounds."""
+        return self.folder / f"behaviour-{number:03d}"
+
     def restart(self, number: int) -> None:
         self.fitter.restart(number + 1)
 
     def collect(self, number: int, expert_share: float, report: Report) -> Arrays:
         folder = self.folder / f"round-{number:03d}"
-        behaviour = self.folder / f"behaviour-{number:03d}"
-        self.policy().save(behaviour)  # workers load it
+        behaviour = self.behaviour(number)
+        if number == 0:
+            self.policy().save(behaviour)
         about = CollectConfig(
             seed=1_000 * self.seed + number + 100,
             probability=expert_share,
@@ -129,6 +137,7 @@ class KidaTask:
             if stale >= config.network.training.stop_after:
                 break
         fitter.load_weights(weights)
+        self.policy().save(self.behaviour(number + 1))
         return {"samples": len(train), **lines}
 
     def evaluate(self, number: int, report: Report) -> Mapping[str, Any]:
