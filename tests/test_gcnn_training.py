@@ -1,6 +1,7 @@
 """Training a GCNN, from Python and from the command line: it learns, it is killed and resumed, it becomes a policy."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from learnsys.policies.branching.gcnn.model import loss_of
 from learnsys.policies.branching.gcnn.policy import GcnnPolicy
 from learnsys.policies.branching.gcnn.training import ImitationTask, train_gcnn
 from learnsys.policies.branching.samples import Sample, SampleSet, append_manifest, write_shard
+from learnsys.policies.branching.training_data import TrainingData
 from learnsys.runs import Run, read_json, read_metrics
 from learnsys.settings import override
 
@@ -61,6 +63,22 @@ def samples(tmp_path_factory):
         append_manifest(folder / split, {"instance": 0, "samples": count, "file": "000000.arrow"})
     write_json(folder / "config.json", {"family": "none", "pseudo_candidates": True})
     return folder
+
+
+def test_folders_are_taken_together(tmp_path, samples):
+    other = tmp_path / "other"
+    shutil.copytree(samples, other)
+    together = TrainingData([samples, other])
+    assert together.counts == {"train": 600, "valid": 120, "test": 120} and together.pseudo_candidates
+    assert np.array_equal(together.train[0].values, together.train[300].values)
+    assert together.about()["data_sha256"] != TrainingData(samples).about()["data_sha256"]
+    summary = train_gcnn([samples, other], override(gcnn(), TINY), tmp_path / "run")
+    assert summary["samples"]["train"] == 600
+    write_json(other / "config.json", {"family": "other", "pseudo_candidates": True})
+    with pytest.raises(InputError, match="different families"):
+        TrainingData([samples, other])
+    with pytest.raises(InputError, match="no folder"):
+        TrainingData([])
 
 
 def test_it_learns_what_only_edges_tell(tmp_path, samples):

@@ -12,7 +12,7 @@ from learnsys.errors import InputError
 
 def train(
     *,
-    data: Path,
+    data: tuple[Path, ...],
     out: Path,
     recipe: str = "gcnn",
     seed: int = 0,
@@ -29,7 +29,7 @@ def train(
     and ends with the same result.
 
     Args:
-        data: the folder of samples, with train, valid and test in it.
+        data: the folder of samples, with train, valid and test in it; or several, which are taken together.
         out: the run folder, which then works as a policy (--policy OUT).
         recipe: gcnn, gcnn_small (half the width), gcnn_tiny (a quarter), gcnn_paper, gcnn_kida, gcnn_kida_anonymous;
             trees (boosted, on hand-made features of the candidates) or mlp (a small network on them).
@@ -51,30 +51,39 @@ def train(
     if recipe not in RECIPES:
         known = ", ".join([*RECIPES, "trees", "mlp"])
         raise InputError(f"no recipe is called {recipe!r}", remedy=f"choose from {known}")
+    where = ", ".join(map(str, data))
     config = override(RECIPES[recipe](), set)
     if smoke:
         config = override(config, ("epoch=32", "epochs=2"))
     with progress_report(f"training {recipe}") as report:
         how: dict[str, Any] = {"seed": seed, "device": device, "threads": threads, "minutes": minutes}
         summary = train_gcnn(data, config, out, **how, about={"recipe": recipe}, report=report)
-    _tell(summary, f"{recipe} on {data}, best epoch {summary['best_epoch']} of {summary['epochs']}", out, json)
+    _tell(summary, f"{recipe} on {where}, best epoch {summary['best_epoch']} of {summary['epochs']}", out, json)
     return 0
 
 
 def _train_features(
-    data: Path, out: Path, recipe: str, seed: int, device: str, settings: tuple[str, ...], smoke: bool, json: bool
+    data: tuple[Path, ...],
+    out: Path,
+    recipe: str,
+    seed: int,
+    device: str,
+    settings: tuple[str, ...],
+    smoke: bool,
+    json: bool,
 ) -> int:
     """The recipes on Khalil's features."""
     from learnsys.cli.console import progress_report
     from learnsys.policies.branching.features.training import RECIPES, train_features
     from learnsys.settings import override
 
+    where = ", ".join(map(str, data))
     config = override(RECIPES[recipe](), settings)
     if smoke:
         config = override(config, ("trees=5",) if recipe == "trees" else ("epochs=2",))
     with progress_report(f"training {recipe}") as report:
         summary = train_features(data, recipe, config, out, seed=seed, device=device, report=report)
-    _tell(summary, f"{recipe} on {data}", out, json)
+    _tell(summary, f"{recipe} on {where}", out, json)
     return 0
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +15,11 @@ from learnsys.policies.branching.accuracy import by_chance
 from learnsys.policies.branching.features.nodes import Nodes, measure, read_nodes
 from learnsys.policies.branching.features.policy import FeaturePolicy, MlpPolicy, TreesPolicy, scale, squash
 from learnsys.policies.branching.features.trees import TreesConfig, boost
-from learnsys.policies.branching.samples import SampleSet
+from learnsys.policies.branching.training_data import Folders, TrainingData
 from learnsys.policies.distributed import about as about_processes
 from learnsys.policies.distributed import alone, joined, share, together
 from learnsys.policies.torch_setup import deterministic
-from learnsys.runs import Run, read_json
+from learnsys.runs import Run
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def fit_mlp(
 
 
 def train_features(
-    data: str | os.PathLike[str],
+    data: Folders,
     recipe: str,
     config: TreesConfig | MlpConfig,
     out: str | os.PathLike[str],
@@ -105,7 +103,7 @@ def train_features(
     """Train a feature policy on collected samples into the run folder `out`; the summary, also there.
 
     Args:
-        data: a folder of `learnsys branch collect`: train, valid and test below it.
+        data: folders of `learnsys branch collect`, one or several.
         device: where the small network is fitted; trees are fitted on the processor.
 
     Raises:
@@ -117,36 +115,25 @@ def train_features(
         alone("the recipe trees")
         if device != "cpu":
             raise InputError("trees are fitted on the processor", remedy="use --device cpu")
-    data = Path(data)
-    train, valid, test = (read_nodes(SampleSet(data / split)) for split in ("train", "valid", "test"))
-    counts = {name: len(part.starts) - 1 for name, part in (("train", train), ("valid", valid), ("test", test))}
-    collected: Any = read_json(data / "config.json") if (data / "config.json").exists() else {}
-    about: Mapping[str, Any] = {
-        "policy": recipe,
-        "data": str(data),
-        "samples": counts,
-        "seed": seed,
-        "device": device,
-        **about_processes(),
-        "family": collected.get("family"),
-        "pseudo_candidates": bool(collected.get("pseudo_candidates", False)),
-        **asdict(config),
-    }
+    samples = TrainingData(data)
+    train, valid, test = (read_nodes(part) for part in (samples.train, samples.valid, samples.test))
+    about = {"policy": recipe, **samples.about(), "seed": seed, "device": device, **about_processes(), **asdict(config)}
+    pseudo = samples.pseudo_candidates
     policy: FeaturePolicy
     with together(device, out) as (place, folder):
         run = Run(folder, about)
         if isinstance(config, TreesConfig):
-            policy = TreesPolicy(boost(train, valid, config, seed, report), about["pseudo_candidates"])
+            policy = TreesPolicy(boost(train, valid, config, seed, report), pseudo)
         else:
             with deterministic(place, 1):
-                policy = MlpPolicy(fit_mlp(train, valid, config, seed, report, place), about["pseudo_candidates"])
+                policy = MlpPolicy(fit_mlp(train, valid, config, seed, report, place), pseudo)
         policy.save(run.folder)
         summary = {
-            "samples": counts,
+            "samples": samples.counts,
             "numbers": int(sum(each.size for each in policy.arrays.values())),
             "validation": measure(policy.scores(valid.matrix), valid),
             "test": measure(policy.scores(test.matrix), test),
-            "by_chance": by_chance(SampleSet(data / "test")),
+            "by_chance": by_chance(samples.test),
         }
         run.finish(summary, {"cpu_seconds": time.process_time() - began})
     return summary

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from learnsys.imitation import Arrays, LoopConfig, Report, imitate, silent
@@ -15,11 +13,12 @@ from learnsys.policies.branching.accuracy import by_chance
 from learnsys.policies.branching.gcnn.config import GcnnConfig
 from learnsys.policies.branching.gcnn.fitting import Examples, Fitter
 from learnsys.policies.branching.gcnn.policy import GcnnPolicy
-from learnsys.policies.branching.samples import MANIFEST, SampleSet
+from learnsys.policies.branching.samples import SampleSet
+from learnsys.policies.branching.training_data import Folders, TrainingData
 from learnsys.policies.distributed import about as about_processes
 from learnsys.policies.distributed import out_of_time, together
 from learnsys.policies.torch_setup import deterministic
-from learnsys.runs import Run, read_json
+from learnsys.runs import Run
 
 
 class ImitationTask:
@@ -64,7 +63,7 @@ class ImitationTask:
 
 
 def train_gcnn(
-    data: str | os.PathLike[str],
+    data: Folders,
     config: GcnnConfig,
     out: str | os.PathLike[str],
     *,
@@ -78,7 +77,7 @@ def train_gcnn(
     """Train on collected samples into the run folder `out`, going on from a checkpoint there; the summary, also there.
 
     Args:
-        data: a folder of `learnsys branch collect`: train, valid and test below it.
+        data: folders of `learnsys branch collect`, one or several.
         device: where the network is fitted, such as cpu or cuda.
         threads: of torch's arithmetic; another number can change the last digits.
         minutes: end after the epoch in which this much time is over; the result then depends on the machine's speed.
@@ -89,44 +88,26 @@ def train_gcnn(
         LearnsysError: training diverged.
     """
     began, cpu = time.monotonic(), time.process_time()
-    data = Path(data)
-    train, valid, test = (SampleSet(data / split) for split in ("train", "valid", "test"))
-    collected: Any = read_json(data / "config.json") if (data / "config.json").exists() else {}
-    pseudo = bool(collected.get("pseudo_candidates", False))
-    counts = {"train": len(train), "valid": len(valid), "test": len(test)}
-    training = config.training
+    samples, training = TrainingData(data), config.training
     with together(device, out) as (place, folder), deterministic(place, threads):
-        content = {"policy": "gcnn", "data": str(data), "samples": counts, "seed": seed}
-        content |= {
-            "device": device,
-            "threads": threads,
-            "family": collected.get("family"),
-            "pseudo_candidates": pseudo,
-            "data_sha256": _digest(data),
-            **about_processes(),
-        }
+        content = {"policy": "gcnn", **samples.about(), "seed": seed, "device": device, "threads": threads}
+        content |= about_processes()
         run = Run(folder, {**content, **(about or {}), **asdict(config)})
-        task = ImitationTask(config, train, valid, seed, place)
+        task = ImitationTask(config, samples.train, samples.valid, seed, place)
         loop = LoopConfig(rounds=training.epochs, patience=training.stop_after)
         progress = imitate(task, loop, run, report=report, stop=lambda: out_of_time(began, minutes))
-        GcnnPolicy(config.model, task.weights(), pseudo).save(run.folder)
+        GcnnPolicy(config.model, task.weights(), samples.pseudo_candidates).save(run.folder)
         trained = time.process_time() - cpu
         best = progress.best[0]
-        measured = task.fitter.validate(Examples(test, config))
+        measured = task.fitter.validate(Examples(samples.test, config))
     summary = {
         "epochs": progress.rounds,
         "best_epoch": best["round"] + 1,
-        "samples": counts,
+        "samples": samples.counts,
         "parameters": sum(p.numel() for p in task.fitter.model.parameters()),
         "validation": {name[11:]: value for name, value in best.items() if name.startswith("validation_")},
         "test": measured,
-        "by_chance": by_chance(test),
+        "by_chance": by_chance(samples.test),
     }
     run.finish(summary, {"wall_seconds": time.monotonic() - began, "training_cpu_seconds": trained})
     return summary
-
-
-def _digest(data: Path) -> str:
-    """Tells collections apart, so that a run is not resumed on another one."""
-    manifests = [(data / split / MANIFEST).read_bytes() for split in ("train", "valid", "test")]
-    return hashlib.sha256(b"\0".join(manifests)).hexdigest()
