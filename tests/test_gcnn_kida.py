@@ -12,7 +12,7 @@ from learnsys.envs.branching.tasks import dual_task
 from learnsys.errors import InputError
 from learnsys.policies.branching.base import BranchingPolicy
 from learnsys.policies.branching.dual_task import dual_reward, dual_rewards, first_bounds
-from learnsys.policies.branching.gcnn.kida import KidaConfig, train_kida
+from learnsys.policies.branching.gcnn.kida import KidaConfig, KidaTask, train_kida
 from learnsys.policies.branching.gcnn.policy import GcnnPolicy
 from learnsys.policies.branching.registry import make_branching_policy
 from learnsys.policies.branching.samples import SampleSet
@@ -102,6 +102,16 @@ def test_rounds(trained):
     assert first.seed != second.seed  # new instances in each round
     best = max((line for line in lines if "reward" in line), key=lambda line: line["reward"])
     assert np.mean(dual_rewards(FAMILY, policy, 2, 15)) == pytest.approx(best["reward"])
+
+
+def test_all_networks_start_from_the_same_weights(tmp_path):
+    """So that their mean is a network of the same kind; the first one, which is random, is that start."""
+    task = KidaTask(FAMILY, TINY, tmp_path, seed=3, workers=1)
+    first = task.weights()
+    task.load_weights({name: array + 1 for name, array in first.items()})
+    task.restart(4)
+    again = task.weights()
+    assert all(np.array_equal(first[name], again[name]) for name in first)
 
 
 def test_a_killed_run_ends_as_if_never_killed(tmp_path, trained):

@@ -87,7 +87,11 @@ class KidaTask:
         return self.folder / f"behaviour-{number:03d}"
 
     def restart(self, number: int) -> None:
-        self.fitter.restart(number + 1)
+        """Every network starts from the same weights, as with the seed that the published script sets anew each time.
+
+        The mean of networks that started from others is near a random one.
+        """
+        self.fitter.restart(0)
 
     def collect(self, number: int, expert_share: float, report: Report) -> Arrays:
         folder = self.folder / f"round-{number:03d}"
