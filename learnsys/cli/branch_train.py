@@ -51,14 +51,13 @@ def train(
     if recipe not in RECIPES:
         known = ", ".join([*RECIPES, "trees", "mlp"])
         raise InputError(f"no recipe is called {recipe!r}", remedy=f"choose from {known}")
-    where = ", ".join(map(str, data))
     config = override(RECIPES[recipe](), set)
     if smoke:
         config = override(config, ("epoch=32", "epochs=2"))
     with progress_report(f"training {recipe}") as report:
         how: dict[str, Any] = {"seed": seed, "device": device, "threads": threads, "minutes": minutes}
         summary = train_gcnn(data, config, out, **how, about={"recipe": recipe}, report=report)
-    _tell(summary, f"{recipe} on {where}, best epoch {summary['best_epoch']} of {summary['epochs']}", out, json)
+    _tell(summary, recipe, data, out, json)
     return 0
 
 
@@ -77,17 +76,16 @@ def _train_features(
     from learnsys.policies.branching.features.training import RECIPES, train_features
     from learnsys.settings import override
 
-    where = ", ".join(map(str, data))
     config = override(RECIPES[recipe](), settings)
     if smoke:
         config = override(config, ("trees=5",) if recipe == "trees" else ("epochs=2",))
     with progress_report(f"training {recipe}") as report:
         summary = train_features(data, recipe, config, out, seed=seed, device=device, report=report)
-    _tell(summary, f"{recipe} on {where}", out, json)
+    _tell(summary, recipe, data, out, json)
     return 0
 
 
-def _tell(summary: dict[str, Any], title: str, out: Path, json: bool) -> None:
+def _tell(summary: dict[str, Any], recipe: str, data: tuple[Path, ...], out: Path, json: bool) -> None:
     """How well a policy imitates, and where it lies."""
     from learnsys.cli.console import print_json, print_table
 
@@ -98,6 +96,9 @@ def _tell(summary: dict[str, Any], title: str, out: Path, json: bool) -> None:
         [part, summary["samples"][key], *summary[part].values()]
         for part, key in (("validation", "valid"), ("test", "test"))
     ]
+    title = f"{recipe} on {', '.join(map(str, data))}"
+    if "best_epoch" in summary:
+        title += f", best epoch {summary['best_epoch']} of {summary['epochs']}"
     print_table(title, ["part", "samples", *summary["test"]], rows)
     chance = summary["by_chance"]
     print(f"acc@1 on the test samples: random {chance['random']:.3f}, pseudocosts {chance['pseudocost']:.3f}")
