@@ -105,7 +105,7 @@ class TestUpdate:
         for _ in range(2):
             tuner = Reinforce(policy, ReinforceConfig(episodes=1, most_decisions=20), 4)
             measured = tuner.update(parse_family(FAMILY).generate)
-            found.append((measured, tuner.policy()._weights["output_module.2.weight"]))
+            found.append((measured, tuner.policy().weights["output_module.2.weight"]))
         assert found[0][0] == found[1][0]
         assert np.array_equal(found[0][1], found[1][1])
 
@@ -128,6 +128,6 @@ def test_the_example(policy, tmp_path, capsys, method):
         "random",
     ]
     assert any(
-        not np.array_equal(policy._weights[name], weights)
-        for name, weights in GcnnPolicy.load(tmp_path / "out")._weights.items()
+        not np.array_equal(policy.weights[name], weights)
+        for name, weights in GcnnPolicy.load(tmp_path / "out").weights.items()
     )

@@ -64,7 +64,7 @@ class GcnnExtractor(BaseFeaturesExtractor):
         super().__init__(observation_space, n + 1)
         self.n = n
         self.network = GcnnModel(policy.config)
-        self.network.load_state_dict({name: torch.tensor(array) for name, array in policy._weights.items()})
+        self.network.load_state_dict({name: torch.tensor(array) for name, array in policy.weights.items()})
         self.value = nn.Sequential(nn.Linear(policy.config.variable_features, 32), nn.ReLU(), nn.Linear(32, 1))
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -142,7 +142,7 @@ class Reinforce:
     def __init__(self, policy: GcnnPolicy, config: ReinforceConfig, seed: int = 0) -> None:
         self.config, self.model_config = config, policy.config
         self.network = GcnnModel(policy.config)
-        self.network.load_state_dict({name: torch.tensor(array) for name, array in policy._weights.items()})
+        self.network.load_state_dict({name: torch.tensor(array) for name, array in policy.weights.items()})
         self.optimiser = torch.optim.Adam(self.network.parameters(), config.learning_rate)
         self.rng = np.random.default_rng(seed)
 

@@ -43,7 +43,7 @@ class GcnnPolicy(BranchingPolicy):
     name = "gcnn"
 
     def __init__(self, config: ModelConfig, weights: Arrays, pseudo_candidates: bool = False) -> None:
-        self.config, self._weights = config, weights
+        self.config, self.weights = config, weights
         self.pseudo_candidates = pseudo_candidates  # type: ignore[misc]
         try:
             self._scorer: Scorer | TorchScorer = Scorer(config, weights)
@@ -56,7 +56,7 @@ class GcnnPolicy(BranchingPolicy):
         """Let torch compute the network on a device, which may be the processor, in the kernels' place."""
         from learnsys.policies.branching.gcnn.torch_inference import TorchScorer
 
-        self._scorer = TorchScorer(self.config, self._weights, device)
+        self._scorer = TorchScorer(self.config, self.weights, device)
 
     def start(self, seed: int) -> None:
         self._edges = (None, ())
@@ -83,7 +83,7 @@ class GcnnPolicy(BranchingPolicy):
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `model.safetensors` and, unless a run has put its own, `config.json`."""
         about = {"policy": self.name, "model": asdict(self.config), "pseudo_candidates": self.pseudo_candidates}
-        save_policy(folder, dict(self._weights), about)
+        save_policy(folder, dict(self.weights), about)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> GcnnPolicy:
