@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,6 +26,7 @@ from learnsys.policies.branching.training_data import TrainingData
 from learnsys.runs import Run, read_json, read_metrics
 from learnsys.settings import override
 
+ROOT = Path(__file__).resolve().parents[1]
 TINY = ("width=16", "epoch=64", "epochs=3", "batch=8", "norm_every=4")
 
 
@@ -79,6 +83,27 @@ def test_folders_are_taken_together(tmp_path, samples):
         TrainingData([samples, other])
     with pytest.raises(InputError, match="no folder"):
         TrainingData([])
+
+
+def test_a_search_changes_one_setting_at_a_time_and_the_source(tmp_path, samples):
+    """All networks are measured on the samples of --data: alike ones of another folder give the same network."""
+    other = tmp_path / "other"
+    shutil.copytree(samples, other)
+    script = [sys.executable, str(ROOT / "scripts" / "search_branching"), "--data", str(samples)]
+    script += ["--sources", str(other), "--only", "width,source", "--out", str(tmp_path / "runs"), "--json"]
+    script += ["--set", "width=16", "epoch=20", "epochs=1"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = {row.pop("changed"): row for row in json.loads(done.stdout)}
+    assert list(rows) == ["as it is", "width 32", "width 64", f"source {samples.name}", "source other", "source all"]
+    assert rows["width 32"]["weights"] > 3 * rows["as it is"]["weights"]
+    timeless = [{**row, "cpu_seconds": 0} for row in rows.values()]
+    assert timeless[0] == timeless[3] == timeless[4]
+    summary = json.loads((tmp_path / "runs" / "source-all" / "summary.json").read_text())
+    assert summary["samples"]["train"] == 600
+    assert rows["source all"]["validation_loss"] == pytest.approx(summary["validation"]["loss"], rel=1e-5)
+    again = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert again.stdout == done.stdout  # from what is kept
 
 
 def test_it_learns_what_only_edges_tell(tmp_path, samples):
