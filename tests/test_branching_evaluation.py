@@ -13,6 +13,7 @@ import pytest
 from learnsys.cli import main
 from learnsys.errors import InputError
 from learnsys.files import locked
+from learnsys.policies.branching import evaluation
 from learnsys.policies.branching.comparison import bound_course, disagreements, performance_profile, summarise
 from learnsys.policies.branching.evaluation import evaluate
 from learnsys.policies.branching.figures import write_figure
@@ -208,6 +209,20 @@ class TestRuns:
             # between the first LP's bound and the first solution, for half a second
             assert 0.5 * dual <= each["score"] <= 0.5 * primal
         assert {"score", "score_gain"} <= summarise(rows)[0].keys()
+
+    @pytest.mark.parametrize("dual_task", [False, True])
+    def test_each_instance_of_the_dual_task_is_permuted_in_its_own_way(self, monkeypatch, dual_task):
+        seen = []
+        monkeypatch.setattr(evaluation, "initial_bounds", lambda config, name: (2.0, 1.0))
+        monkeypatch.setattr(evaluation, "run_once", lambda model, policy, seed, *_: seen.append(seed) or {})
+        policies = (("pscost", "pscost"), ("first", "first"))
+        config = EvaluationConfig("item_placement:tiny", policies, count=3, seeds=2, dual_task=dual_task)
+        evaluate(config)
+        pairs = [seen[i : i + 2] for i in range(0, len(seen), 2)]  # the policies of an instance meet the same
+        assert all(a == b for a, b in pairs)
+        assert len({a for a, _ in pairs}) == (6 if dual_task else 2)
+        assert all(0 <= seed < 2**31 for seed in seen)
+        assert {config.scip_seed("2", seed) for seed in (0, 1)} == {pairs[2][0], pairs[5][0]}
 
     def test_limits(self):
         config = EvaluationConfig("auction:tiny", (("first", "first"),), node_limit=3)

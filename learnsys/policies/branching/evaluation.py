@@ -113,7 +113,7 @@ def _run_all(config: EvaluationConfig, name: str, seed: int, labels: Sequence[st
                 "seed": seed,
                 "policy": label,
                 "name": texts[label],
-                **run_once(config.model(name), policies[label], seed, config, bounds),
+                **run_once(config.model(name), policies[label], config.scip_seed(name, seed), config, bounds),
             }
             for label in labels
         ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pyscipopt import Model
 
 from learnsys.envs.branching.instances import FAMILIES, parse_family
@@ -43,7 +44,7 @@ class EvaluationConfig:
     instance_seed: int = EVALUATION_SEED
     """of the family's sequence; samples were collected from another one"""
     seeds: int = 3
-    """solving processes of each policy on each instance: with SCIP's and the policy's seed 0, 1, ..."""
+    """solving processes of each policy on each instance: with SCIP's and the policy's `scip_seed` of 0, 1, ..."""
     time_limit: float = 3600.0
     """seconds of CPU time of a solving process; in the dual task, after the root"""
     node_limit: int | None = None
@@ -73,6 +74,16 @@ class EvaluationConfig:
         if self.family is not None:
             return [str(index) for index in range(self.count)]
         return [str(path) for path in find_files(Path(self.instances))]
+
+    def scip_seed(self, name: str, seed: int) -> int:
+        """SCIP's seed in run `seed` on an instance, which permutes its variables and constraints: `seed` itself.
+
+        In the dual task each instance has one of its own, as ML4CO's environment draws one at each reset: instances of
+        one size and order would else all be permuted alike, and a policy would be judged by that permutation.
+        """
+        if not self.dual_task:
+            return seed
+        return int(np.random.SeedSequence([seed, self.names().index(name)]).generate_state(1)[0] >> 1)
 
     def model(self, name: str) -> Model:
         """The instance of that name, in stage PROBLEM."""
