@@ -31,6 +31,7 @@ from learnsys.policies.branching.gcnn.policy import GcnnPolicy
 from learnsys.policies.branching.protocol import FIELD_PARAMETERS
 from learnsys.policies.branching.reinforce import DEPTH_FIRST, Reinforce, ReinforceConfig
 from learnsys.policies.branching.solve import solve
+from learnsys.policies.torch_arrays import load_parameters
 from learnsys.statistics import shifted_geometric_mean
 
 
@@ -64,7 +65,7 @@ class GcnnExtractor(BaseFeaturesExtractor):
         super().__init__(observation_space, n + 1)
         self.n = n
         self.network = GcnnModel(policy.config)
-        self.network.load_state_dict({name: torch.tensor(array) for name, array in policy.weights.items()})
+        load_parameters(self.network, policy.weights)
         self.value = nn.Sequential(nn.Linear(policy.config.variable_features, 32), nn.ReLU(), nn.Linear(32, 1))
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -103,7 +103,7 @@ def _known(config: EvaluationConfig, out: Path, names: Sequence[str]) -> tuple[R
 
 
 def _run_all(config: EvaluationConfig, name: str, seed: int, labels: Sequence[str], cores: str) -> list[dict[str, Any]]:
-    texts = dict(config.policies)
+    texts, scip_seed = dict(config.policies), config.scip_seed(name, seed)
     with _own_core(Path(cores)):
         policies = {label: _ready(texts[label], config.family, config.device) for label in labels}
         bounds = initial_bounds(config, name) if config.dual_task else None
@@ -113,7 +113,7 @@ def _run_all(config: EvaluationConfig, name: str, seed: int, labels: Sequence[st
                 "seed": seed,
                 "policy": label,
                 "name": texts[label],
-                **run_once(config.model(name), policies[label], config.scip_seed(name, seed), config, bounds),
+                **run_once(config.model(name), policies[label], scip_seed, config, bounds),
             }
             for label in labels
         ]

@@ -27,6 +27,7 @@ from learnsys.policies.branching.gcnn.policy import GcnnPolicy
 from learnsys.policies.branching.protocol import FIELD_PARAMETERS
 from learnsys.policies.branching.samples import graph_arrays
 from learnsys.policies.branching.solve import solve
+from learnsys.policies.torch_arrays import load_parameters
 
 DEPTH_FIRST: dict[str, Any] = {**FIELD_PARAMETERS, "nodeselection/dfs/stdpriority": 536_870_911}
 """SCIP's parameters: a node's subtree is finished before anything else"""
@@ -142,7 +143,7 @@ class Reinforce:
     def __init__(self, policy: GcnnPolicy, config: ReinforceConfig, seed: int = 0) -> None:
         self.config, self.model_config = config, policy.config
         self.network = GcnnModel(policy.config)
-        self.network.load_state_dict({name: torch.tensor(array) for name, array in policy.weights.items()})
+        load_parameters(self.network, policy.weights)
         self.optimiser = torch.optim.Adam(self.network.parameters(), config.learning_rate)
         self.rng = np.random.default_rng(seed)
 
