@@ -104,6 +104,9 @@ def test_a_search_changes_one_setting_at_a_time_and_the_source(tmp_path, samples
     assert rows["source all"]["validation_loss"] == pytest.approx(summary["validation"]["loss"], rel=1e-5)
     again = subprocess.run(script, capture_output=True, text=True, check=False)
     assert again.stdout == done.stdout  # from what is kept
+    append_manifest(other / "test", {"instance": 1, "samples": 60, "file": "000000.arrow"})
+    changed = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert changed.returncode == 2 and "source-other: was trained on other samples" in changed.stderr
 
 
 def test_it_learns_what_only_edges_tell(tmp_path, samples):
