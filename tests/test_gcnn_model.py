@@ -166,6 +166,25 @@ def test_the_kernel_equals_the_network_graph_by_graph(name):
     np.testing.assert_allclose(np.concatenate(alone), together, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_lies_far_from_the_candidates_changes_nothing(name):
+    config, rng = CONFIGS[name], np.random.default_rng(3)
+    whole = random_example(rng, config.variable_features, rows=60, variables=40, density=0.05)
+    near = whole.near()
+    assert 4 <= len(near.row_features) < 50 and 4 <= len(near.variable_features) < 35
+    assert near.near() is near and len(near.back.sources) == len(whole.back.sources)
+    model = settled(config, rng, [whole])
+    with torch.no_grad():
+        scores, of_near, everyone = (model(collate(*them)) for them in (([whole],), ([near],), ([whole], True)))
+    torch.testing.assert_close(of_near, scores)
+    torch.testing.assert_close(of_near, everyone[whole.candidates])
+    scorer, graph = Scorer(config, numpy_weights(model)), whole.graph
+    arguments = whole.variable_features, whole.row_features, graph.pointers, graph.sources, graph.values
+    found = scorer(*arguments, whole.candidates.astype(np.int64))
+    np.testing.assert_allclose(found, of_near.numpy(), rtol=1e-4, atol=1e-5)
+    assert (found == scorer(*arguments, np.arange(40))[whole.candidates]).all()
+
+
 def test_gradients_equal_those_of_plain_torch(monkeypatch):
     config, rng = ModelConfig(width=32), np.random.default_rng(4)
     examples = [random_example(rng, 19) for _ in range(2)]

@@ -43,6 +43,12 @@ def test_transpose_and_chosen_sources_are_those_of_the_matrix(graph, wanted):
     part = graph.of_sources(chosen)
     assert part.n_sources == graph.n_targets
     assert (dense(part) == matrix.T[chosen]).all()
+    targets, sources = graph.around(chosen)
+    touched = np.isin(graph.targets, graph.targets[np.isin(graph.sources, chosen)])
+    assert targets.tolist() == sorted({*graph.targets[touched].tolist()})
+    assert sources.tolist() == sorted({*chosen.tolist(), *graph.sources[touched].tolist()})
+    near = graph.cut_out(targets, sources)
+    assert (dense(near) == matrix[np.ix_(targets, sources)]).all()
 
 
 @settings(max_examples=30, deadline=None)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from learnsys.errors import InputError
-from learnsys.graphs.bipartite_kernel import fill_columns, narrow_columns
+from learnsys.graphs.bipartite_kernel import around, cut_out, fill_columns, narrow_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +58,36 @@ class BipartiteGraph:
         Args:
             chosen: (k,), distinct.
         """
-        place = np.full(self.n_sources, -1, np.int32)
-        place[chosen] = np.arange(len(chosen), dtype=np.int32)
+        place = self._place(chosen)
         pointers = narrow_columns(self.sources, place, len(chosen))
         sources = np.empty(pointers[-1], np.int32)
         values = np.empty(pointers[-1], np.float32)
         fill_columns(self.pointers, self.sources, self.values, place, pointers, sources, values)
         return BipartiteGraph(pointers, sources, values, self.n_targets)
+
+    def around(self, chosen: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The targets with an edge from a chosen source, and the sources of all their edges and the chosen; ascending.
+
+        Messages from sources to targets and back bring the chosen sources nothing from elsewhere.
+
+        Args:
+            chosen: (k,), distinct.
+        """
+        targets, sources = around(self.pointers, self.sources, self._place(chosen))
+        return targets, sources
+
+    def cut_out(self, targets: NDArray[np.int32], sources: NDArray[np.int32]) -> BipartiteGraph:
+        """The graph of some targets and sources, as `around` gives them, numbered anew in their order."""
+        pointers, renumbered, values = cut_out(
+            self.pointers, self.sources, self.values, self.n_sources, targets, sources
+        )
+        return BipartiteGraph(pointers, renumbered, values, len(sources))
+
+    def _place(self, chosen: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The place of each source among the chosen, or -1."""
+        place = np.full(self.n_sources, -1, np.int32)
+        place[chosen] = np.arange(len(chosen), dtype=np.int32)
+        return place
 
     @classmethod
     def from_edges(

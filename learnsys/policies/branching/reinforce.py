@@ -103,7 +103,7 @@ class Sampling(BranchingPolicy):
             np.zeros(len(candidates)),
         )
         node, parent, depth = observation["place"]
-        self.decisions.append(Decision(node, parent, depth, example, chosen))
+        self.decisions.append(Decision(node, parent, depth, example.near(), chosen))
         return int(candidates[chosen])
 
 

@@ -43,6 +43,19 @@ class Example:
         graph = BipartiteGraph(sample.row_pointers, sample.columns, sample.values, len(features))
         return cls(features, sample.row_features, graph, sample.candidates, sample.scores)
 
+    def near(self) -> Example:
+        """The rows with a candidate and the variables of these rows: all that the candidates' scores depend on."""
+        rows, variables = self.graph.around(self.candidates)
+        if len(rows) == self.graph.n_targets and len(variables) == self.graph.n_sources:
+            return self
+        return Example(
+            self.variable_features[variables],
+            self.row_features[rows],
+            self.graph.cut_out(rows, variables),
+            np.searchsorted(variables, self.candidates).astype(np.int32),
+            self.scores,
+        )
+
     @cached_property
     def back(self) -> BipartiteGraph:
         """From rows to the candidates."""

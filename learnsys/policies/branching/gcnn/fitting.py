@@ -28,7 +28,7 @@ KEPT_BYTES = 1 << 30
 
 
 class Examples(Sequence[Example]):
-    """A set of samples as the network reads them; the first gibibyte read stays in memory.
+    """A set of samples, of each what its candidates' scores depend on; the first gibibyte read stays in memory.
 
     Args:
         most: how many of them at most, the first ones; 0 for all.
@@ -46,11 +46,15 @@ class Examples(Sequence[Example]):
     def __getitem__(self, number: Any) -> Any:
         kept = self._kept.get(number)
         if kept is None:
-            kept = Example.of(self._samples[number], self._config)
+            kept = self.whole(number).near()
             if kept.n_bytes <= self._room:
                 self._room -= kept.n_bytes
                 self._kept[number] = kept
         return kept
+
+    def whole(self, number: int) -> Example:
+        """A sample with all rows and variables, read anew."""
+        return Example.of(self._samples[number], self._config)
 
 
 class Fitter:
@@ -81,7 +85,7 @@ class Fitter:
     def settle(self, examples: Examples, report: Report) -> None:
         """Estimate the normalisations on every tenth sample (by the configuration), layer by layer."""
         every = min(self.config.training.norm_every, len(examples))
-        chosen = [examples[i] for i in range(0, len(examples), every)]
+        chosen = [examples.whole(i) for i in range(0, len(examples), every)]
         self.model.estimate_norms(
             lambda: (collate(chunk, every_variable=True).to(self.device) for chunk in self._chunks(chosen))
         )

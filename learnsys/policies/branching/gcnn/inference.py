@@ -2,8 +2,8 @@
 
 What training keeps apart is multiplied out once: normalisations go into the layers beside them, a message's last layer
 into the target's next one (they meet behind the sum), a convolution's last layer into what reads it. The second
-convolution and the head are computed for the candidates only, since no other score is used. All this is exact but for
-rounding.
+convolution and the head are computed for the candidates only, since no other score is used, and what comes before for
+the rows that candidates are in and the variables of these rows. All this is exact but for rounding.
 """
 
 from __future__ import annotations

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from learnsys.graphs.bipartite_kernel import READ_FLOATS, READ_INTS, READ_ROWS, fill_columns, narrow_columns
+from learnsys.graphs.bipartite_kernel import (
+    READ_FLOATS,
+    READ_INTS,
+    READ_ROWS,
+    around,
+    cut_out,
+    fill_columns,
+    narrow_columns,
+)
 from learnsys.graphs.edges_kernel import add_product, sum_messages
 
 _ROWS = types.float32[:, ::1]
@@ -74,14 +82,15 @@ def _convolve(weights, at, concatenated, edge_shift, edge_scale, targets, source
             READ_ROWS,
             READ_ROWS,
             *_GRAPH,
-            types.Array(types.int64, 1, "C", readonly=True),
+            READ_INTS,
+            types.int64,
         )
     ],
     cache=True,
     nogil=True,
 )
-def scores(weights, concatenated, edge_shift, edge_scale, variables, rows, pointers, columns, values, candidates):
-    """Logits of the candidates, float32 (k,); see `Scorer`. `weights` is from `pack`."""
+def _scores(weights, concatenated, edge_shift, edge_scale, variables, rows, pointers, columns, values, place, k):
+    """Logits of the k candidates; `place` has the place of each variable among them, or -1."""
     width = weights.shape[1]
     at = variables.shape[1] + 1
     embedded = _layer(_layer(variables, weights, 0, True), weights, at, True)
@@ -95,12 +104,10 @@ def scores(weights, concatenated, edge_shift, edge_scale, variables, rows, point
     edge = (edge_shift, edge_scale)
     answered, at = _convolve(weights, at, concatenated, *edge, embedded_rows, sent, pointers, columns, values)
 
-    k = candidates.size
-    place = np.full(variables.shape[0], -1, np.int32)
     chosen = np.empty((k, width), np.float32)
-    for i in range(k):
-        place[candidates[i]] = i
-        chosen[i] = embedded[candidates[i]]
+    for variable in range(place.size):
+        if place[variable] >= 0:
+            chosen[place[variable]] = embedded[variable]
     back = narrow_columns(columns, place, k)
     back_rows, back_values = np.empty(back[k], np.int32), np.empty(back[k], np.float32)
     fill_columns(pointers, columns, values, place, back, back_rows, back_values)
@@ -112,3 +119,32 @@ def scores(weights, concatenated, edge_shift, edge_scale, variables, rows, point
             total += max(found[i, c], np.float32(0.0)) * weights[at, c]
         out[i] = total
     return out
+
+
+@njit(
+    [
+        types.float32[::1](
+            READ_ROWS,
+            types.boolean,
+            types.float64,
+            types.float64,
+            READ_ROWS,
+            READ_ROWS,
+            *_GRAPH,
+            types.Array(types.int64, 1, "C", readonly=True),
+        )
+    ],
+    cache=True,
+    nogil=True,
+)
+def scores(weights, concatenated, edge_shift, edge_scale, variables, rows, pointers, columns, values, candidates):
+    """Logits of the candidates, float32 (k,); see `Scorer`. `weights` is from `pack`."""
+    norms, n, k = (concatenated, edge_shift, edge_scale), variables.shape[0], candidates.size
+    place = np.full(n, -1, np.int32)
+    for i in range(k):
+        place[candidates[i]] = i
+    near_rows, near = around(pointers, columns, place)
+    if near_rows.size == rows.shape[0] and near.size == n:
+        return _scores(weights, *norms, variables, rows, pointers, columns, values, place, k)
+    pointers, columns, values = cut_out(pointers, columns, values, n, near_rows, near)
+    return _scores(weights, *norms, variables[near], rows[near_rows], pointers, columns, values, place[near], k)

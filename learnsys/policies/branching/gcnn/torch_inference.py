@@ -44,6 +44,6 @@ class TorchScorer:
         """Logits of the candidates, float32 (k,); see `Scorer`."""
         graph = BipartiteGraph(row_pointers, columns, values, len(variable_features))
         chosen, nothing = candidates.astype(np.int32), np.empty(len(candidates))
-        batch = collate([Example(variable_features, row_features, graph, chosen, nothing)])
+        batch = collate([Example(variable_features, row_features, graph, chosen, nothing).near()])
         with deterministic(self.device, 1), torch.inference_mode():
             return self.model(batch.to(self.device)).numpy(force=True)
