@@ -38,7 +38,7 @@ def torchrun(arguments):
 GRAPHS = "mis train er --count 3 --set loop.rounds=2 width=8"
 TRAININGS = {
     "parrot": PARROT,
-    "gcnn": "branch train --data DATA --smoke --set width=16 batch=5 epoch=21",
+    "gcnn": "branch train --data DATA --smoke --set width=16 batch=5 epoch=21 dropout=0",  # each process drops its own
     "mlp": "branch train --data DATA --recipe mlp --set epochs=3 batch=5",
     "comparator": f"{GRAPHS} roots=2 kept=40 roll_outs=1 pairs=30 sample=25 batch=6 epochs=2 --recipe comparator",
     "learnsys_mis": f"{GRAPHS} states=9 batch=4 solutions=2 iterations=50 epochs=2",

@@ -164,7 +164,9 @@ def test_hits_by_hand(samples):
 
 def test_portions_change_no_gradient(samples, monkeypatch):
     """A batch is taken in portions that fit the processor's cache; the gradient is that of the whole batch."""
-    task = ImitationTask(override(gcnn(), TINY), SampleSet(samples / "train"), SampleSet(samples / "valid"), 0)
+    task = ImitationTask(
+        override(gcnn(), (*TINY, "dropout=0")), SampleSet(samples / "train"), SampleSet(samples / "valid"), 0
+    )
     task.collect(0, 1.0, lambda *_: None)
     model, gradients = task.fitter.model, []
     for edges, portions in ((1, 16), (10**9, 1)):
