@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from learnsys.errors import InputError
 from learnsys.policies.branching.collect import collect, quotas_of
 from learnsys.policies.branching.labelling import CollectConfig, collect_instance
 from learnsys.policies.branching.protocol import FIELD_PARAMETERS
+from learnsys.policies.branching.registry import TRAINED
 from learnsys.policies.branching.samples import MANIFEST, SampleSet, read_manifest
 
 FAMILY = "auction:items=30,bids=100"
@@ -215,3 +217,21 @@ class TestCommand:
         (tmp_path / "train" / MANIFEST).write_text("nonsense\n")
         with pytest.raises(InputError, match="line 1"):
             run(tmp_path, 10)
+
+
+def test_a_behaviour_is_known_by_its_weights_wherever_it_lies(tmp_path):
+    """A run of KIDA that is moved between a kill and the next start goes on; other weights of that name are refused."""
+    family, quotas = parse_family(ONE), {"train": 1, "valid": 0, "test": 0}
+
+    def collected(behaviour):
+        config = CollectConfig(probability=0.5, behaviour=str(behaviour), most_samples=2, scip_params=QUICK)
+        return collect(ONE, family, quotas, tmp_path / "out", config)
+
+    first, moved = tmp_path / "mlp", tmp_path / "moved" / "mlp"
+    shutil.copytree(TRAINED / "mlp" / "auction", first)
+    found = collected(first)
+    shutil.move(first, moved)
+    assert collected(moved) == found
+    shutil.copy(TRAINED / "mlp" / "setcover" / "model.safetensors", moved)
+    with pytest.raises(InputError, match="another configuration"):
+        collected(moved)

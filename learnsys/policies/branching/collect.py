@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -64,7 +65,7 @@ def collect(
     Raises:
         InputError: the folder holds samples of another configuration, or another process is collecting there.
     """
-    run = Run(out, {"family": name, "parameters": asdict(family), **asdict(config)})
+    run = Run(out, {"family": name, "parameters": asdict(family), **_record(config)})
     with locked(out):
         store = _Store(out, quotas)
         report(sum(min(store.have[split], quotas.get(split, 0)) for split in SPLITS))
@@ -80,6 +81,16 @@ def collect(
         found = {split: {"instances": len(store.done[split]), "samples": store.have[split]} for split in SPLITS}
         run.finish(found, {})
     return found
+
+
+def _record(config: CollectConfig) -> dict[str, Any]:
+    """What the folder's configuration says: of a trained behaviour its weights, not its place, which may change."""
+    recorded, behaviour = asdict(config), Path(config.behaviour)
+    weights = behaviour / "model.safetensors"
+    if weights.is_file():
+        recorded["behaviour"] = behaviour.name
+        recorded["behaviour_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    return recorded
 
 
 class _Store:
