@@ -35,7 +35,8 @@ class Run:
     Args:
         folder: made if missing.
         config: a dataclass or a dict. A folder that holds another configuration is refused, since resuming would
-            mix two runs.
+            mix two runs. Where `data_sha256` stands beside `data`, the content counts and its place may change;
+            likewise for any other key.
 
     Raises:
         InputError: the folder holds a run with another configuration, or a file that is no run's.
@@ -46,9 +47,9 @@ class Run:
         content = asdict(config) if is_dataclass(config) and not isinstance(config, type) else dict(config)
         content = json.loads(json.dumps(content, default=str))
         path = self.folder / "config.json"
-        if path.exists() and read_json(path) != content:
+        if path.exists() and (difference := _difference(read_json(path), content)):
             raise InputError(
-                "holds a run with another configuration",
+                f"holds a run with another configuration ({difference})",
                 file=self.folder,
                 remedy="choose another --out or delete it",
             )
@@ -72,6 +73,22 @@ class Run:
         """Write `timings.json`, then `summary.json`, which must hold nothing that two equal runs could differ in."""
         write_json(self.folder / "timings.json", timings)
         write_json(self.folder / "summary.json", summary)
+
+
+def _difference(there: Any, here: Any, name: str = "") -> str:
+    """The first setting in which two configurations differ, as words; empty if none does."""
+    if not (isinstance(there, dict) and isinstance(here, dict)):
+        return "" if there == here else f"{name or 'content'} is {json.dumps(there)} there, {json.dumps(here)} here"
+    for key in sorted(there.keys() | here.keys()):
+        digest = f"{key}_sha256"
+        if digest in there and there[digest] == here.get(digest):
+            continue
+        label = f"{name}.{key}" if name else key
+        if key not in there or key not in here:
+            return f"{label} is given only {'there' if key in there else 'here'}"
+        if found := _difference(there[key], here[key], label):
+            return found
+    return ""
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -225,9 +225,12 @@ def test_command(tmp_path, samples, capsys):
     assert set(summary["test"]) == {"loss", "acc@1", "acc@3", "acc@5", "acc@10"}
     assert main([*arguments, "width=16"]) == 0  # done already
     assert "trained policy" in capsys.readouterr().out
+    shutil.copytree(samples, tmp_path / "moved")
+    assert main([arguments[0], arguments[1], "--data", str(tmp_path / "moved"), *arguments[4:], "width=16"]) == 0
+    assert "trained policy" in capsys.readouterr().out
     for wrong, message in (
         (["--set", "width=20"], "multiple of 16"),
-        (["--set", "width=32"], "another configuration"),
+        (["--set", "width=32"], "another configuration (model.width is 16 there, 32 here)"),
         (["--recipe", "none"], "no recipe"),
         (["--data", str(tmp_path)], "holds no samples"),
     ):

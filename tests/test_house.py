@@ -65,8 +65,27 @@ def test_run_folder(tmp_path):
     again.finish({"result": 1}, {"seconds": 2.0})
     assert read_json(tmp_path / "run/summary.json") == {"result": 1}
     assert find_runs(tmp_path) == [tmp_path / "run"]
-    with pytest.raises(InputError, match="another configuration"):
+    with pytest.raises(InputError, match=r"another configuration \(seed is 0 there, 1 here\)"):
         Run(tmp_path / "run", Config(seed=1))
+
+
+def test_run_folder_says_what_differs(tmp_path):
+    first = {"data": ["a"], "data_sha256": "0", "model": {"width": 8, "depth": 2}, "samples": 3}
+    Run(tmp_path, first)
+    Run(tmp_path, first | {"data": ["moved/a"]})
+    assert read_json(tmp_path / "config.json")["data"] == ["moved/a"]
+    for change, words in (
+        ({"data_sha256": "1"}, r'data is \["moved/a"\] there, \["a"\] here'),
+        ({"data": ["moved/a"], "data_sha256": "1"}, 'data_sha256 is "0" there, "1" here'),
+        ({"model": {"width": 16, "depth": 2}}, "model.width is 8 there, 16 here"),
+        ({"model": 3}, r"model is .* there, 3 here"),
+        ({"seed": 0}, "seed is given only here"),
+    ):
+        with pytest.raises(InputError, match=words):
+            Run(tmp_path, first | change)
+    write_json(tmp_path / "config.json", [1])
+    with pytest.raises(InputError, match=r"content is \[1\] there"):
+        Run(tmp_path, first)
 
 
 def test_read_json_says_where(tmp_path):
