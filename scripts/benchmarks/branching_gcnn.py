@@ -102,7 +102,10 @@ def _eager(model: Any, batch: Any) -> Callable[[], Any]:
 
 def _nodes(seed: int, quick: bool) -> Iterator[tuple[str, Any, Any]]:
     """Name, observation and candidates of a node of each instance; of set cover without cuts, too, and a large one."""
-    instances = {"set cover 900x1000": parse_family("setcover:rows=900").generate, **FULL_SIZE}
+    instances: dict[str, Callable[[Any], Any]] = {
+        "set cover 900x1000": parse_family("setcover:rows=900").generate,
+        **FULL_SIZE,
+    }
     for name, make in instances.items():
         for cuts in {"set cover 900x1000": (False,), "set cover 500x1000": (False, True)}.get(name, (True,)):
             found: list[Any] = []
@@ -146,7 +149,11 @@ def gcnn(seed: int, quick: bool) -> Iterator[dict[str, Any]]:
                 allowed.astype(np.int32),
                 np.zeros(len(allowed)),
             )
-            model.estimate_norms(lambda example=example: [collate([example], every_variable=True)])
+
+            def alone(example: Example = example) -> Any:
+                return [collate([example], every_variable=True)]
+
+            model.estimate_norms(alone)
             weights = {key: tensor.numpy() for key, tensor in model.state_dict().items()}
             policy, by_hand, batch = GcnnPolicy(model.config, weights), _ByHand(weights), collate([example])
             eager = _eager(model, batch)

@@ -85,8 +85,8 @@ def _compile_rule() -> Any:
     clock = types.ExternalFunction("clock", types.int64())
 
     @cfunc(types.int32(types.intp, types.intp, types.uint32, types.CPointer(types.uint32)))
-    def rule(scip, own, allowaddcons, result):  # type: ignore[no-untyped-def]
-        counts = carray(_as_pointer(address), 2)
+    def rule(scip, own, allowaddcons, result):
+        counts = carray(_as_pointer(address), 2)  # type: ignore[call-arg] # numba hands over the context
         if counts[0] == 0:
             counts[1] = clock()
         counts[0] += 1

@@ -93,8 +93,8 @@ def examples(rows: int, variables: int, density: float, count: int) -> list[Exam
     rng = np.random.default_rng(0)
     found = []
     for _ in range(count):
-        edges = np.nonzero(rng.random((rows, variables)) < density)
-        graph = BipartiteGraph.from_edges(*edges, np.ones(len(edges[0])), (rows, variables))
+        targets, sources = np.nonzero(rng.random((rows, variables)) < density)
+        graph = BipartiteGraph.from_edges(targets, sources, np.ones(len(targets)), (rows, variables))
         features = rng.random((variables, 19), np.float32), rng.random((rows, 5), np.float32)
         candidates = rng.choice(variables, 100, replace=False).astype(np.int32)
         found.append(Example(*features, graph, candidates, rng.random(100)))

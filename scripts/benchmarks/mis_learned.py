@@ -134,12 +134,12 @@ def learned(name: str, seed: int, quick: bool) -> Iterator[dict[str, Any]]:
     rows = [["greedy", *row_of(Greedy(), graphs, best, 1)]]
     if name == "rb-small" and COMPARATOR.exists():
         for times in (1, 5, 16):
-            policy = ComparatorPolicy.load(COMPARATOR)
-            rows.append([f"comparator, {times} roll-outs", *row_of(policy, graphs, best, times)])
-    for times in (1, 16, None):
+            comparator = ComparatorPolicy.load(COMPARATOR)
+            rows.append([f"comparator, {times} roll-outs", *row_of(comparator, graphs, best, times)])
+    for most in (1, 16, None):
         for label, policy in _pipelines(trained, False).items():
-            what = f"{times} roll-outs" if times else f"{budget} CPU-s"
-            rows.append([f"{label}, {what}", *row_of(policy, graphs, best, times, budget)])
+            what = f"{most} roll-outs" if most else f"{budget} CPU-s"
+            rows.append([f"{label}, {what}", *row_of(policy, graphs, best, most, budget)])
     for label, policy in _pipelines(trained, True).items():
         rows.append([f"{label}, reductions, 16 roll-outs", *row_of(policy, graphs, best, 16)])
     yield {

@@ -7,7 +7,8 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ TOLERANCE = 1e-4
 """of the two losses' difference"""
 
 
-def paper(attend_to: str) -> ParrotConfig:
+def paper(attend_to: Literal["hidden", "cell"]) -> ParrotConfig:
     """The setting that is timed: 32 sequences of 80, 40 of them warm-up, history 30, ranking and reuse losses."""
     return ParrotConfig(
         ModelConfig(address_vocabulary=5_000, pc_vocabulary=5_000, attend_to=attend_to),
@@ -44,7 +45,8 @@ def speed(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     torch.set_num_threads(1)
     geometry = CacheGeometry()
     split = Split.of(read_trace((given.traces or [TRACE])[0])[: ACCESSES // (4 if given.quick else 1)], geometry)
-    training, evaluation = [], []
+    training: list[tuple[str, float, float]] = []
+    evaluation: list[tuple[str, float, float]] = []
     small = parrot()
     settings = {
         "paper, hidden states": paper("hidden"),
@@ -58,17 +60,17 @@ def speed(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
         task = ParrotTask(split, config, geometry, seed=0)
         part = task.collect(0, 1.0, silent)
         task.fit([part], 0, silent)
-        step = best(lambda task=task, part=part: task.fit([part], 1, silent), 3) / STEPS
+        step = best(partial(task.fit, [part], 1, silent), 3) / STEPS
         comparable = not config.model.line_features
         peer = math.nan
         if comparable:
             peer = peer_step(task, part) if not config.training.decisions_only else training[0][2]
-        training.append([name, step, peer])
+        training.append((name, step, peer))
         if config.training.decisions_only and comparable:
             continue
         accesses = split.whole
-        ours = len(accesses) / best(lambda task=task: task.policy.simulate(split.whole, geometry), 2)
-        evaluation.append([name, ours, peer_rate(task, geometry) if comparable else math.nan])
+        ours = len(accesses) / best(partial(task.policy.simulate, split.whole, geometry), 2)
+        evaluation.append((name, ours, peer_rate(task, geometry) if comparable else math.nan))
     yield {
         "title": "Training step: batch 32 x sequence 80 (warm-up 40), 16 lines, history 30, Adam included, one thread",
         "columns": ["setting", "CPU-s per step", "one access at a time", "ratio"],
