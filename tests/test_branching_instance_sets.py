@@ -3,12 +3,12 @@
 import errno
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import pytest
 
 from learnsys.cli import main
-from learnsys.envs.branching.instances import FAMILIES, make_family
+from learnsys.envs.branching.instances import FAMILIES, make_family, parse_family
 from learnsys.envs.branching.instances.registry import family_class, family_names
 from learnsys.envs.branching.instances.sets import MANIFEST, read_manifest, write_set
 from learnsys.errors import InputError
@@ -109,6 +109,15 @@ def test_folders_of_others_stay_as_they_are(tmp_path):
     (tmp_path / MANIFEST).write_text("no json\n{}\n")
     with pytest.raises(InputError, match="line 1"):
         list(write_set("knapsack", family, 2, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "text", ["setcover:rows=40,cols=50,density=0.1", "facility:tiny,demand=5,9,continuous_assignment=False"]
+)
+def test_a_family_may_be_named_as_in_other_commands(text, tmp_path, capsys):
+    assert main(["branch", "generate", "--json", text, "--out", str(tmp_path)]) == 0
+    written = json.loads(capsys.readouterr().out)["parameters"]
+    assert written == json.loads(json.dumps(asdict(parse_family(text))))
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,10 @@ def _dispatch(arguments: list[str]) -> int:
             raise InputError(f"{program[9:]} runs in one process", remedy="start it without torchrun")
         if os.environ.get("RANK", "0") != "0":  # the first process speaks for all
             sys.stdout = open(os.devnull, "w")
+    if arguments[:2] in (["branch", "generate"], ["branch", "collect"]):
+        from learnsys.cli.branch_generate import spelled_out
+
+        rest = spelled_out(rest)
     import tyro
 
     return int(tyro.cli(function, args=rest, prog=program) or 0)

@@ -38,7 +38,8 @@ def collect(
     instances. SCIP separates at the root only and never restarts, as in Gasse et al. 2019.
 
     A run that was killed goes on where it was; a larger number of samples adds to those that are there. The
-    parameters of a family, and where they are explained: learnsys branch generate FAMILY --help.
+    parameters of a family, and where they are explained: learnsys branch generate FAMILY --help. They may also be part
+    of its name, as in other commands: setcover:rows=100,cols=200.
 
     Args:
         out: the folder, one for each configuration.

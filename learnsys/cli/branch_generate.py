@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learnsys.cli.console import print_json, progress_bar
 from learnsys.cli.subcommands import Shared, one_of, summary_of
 from learnsys.envs.branching.instances.family import Family
-from learnsys.envs.branching.instances.registry import FAMILIES, family_class
+from learnsys.envs.branching.instances.registry import FAMILIES, family_class, split_family
 from learnsys.envs.branching.instances.sets import MANIFEST, write_set
 
 
@@ -29,6 +29,22 @@ else:
     AnyFamily = one_of(_families())
 
 
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """A family as other commands take it, "setcover:hard,density=0.1", as subcommand and options."""
+    found: list[str] = []
+    for argument in arguments:
+        name, preset, changes = split_family(argument)
+        if name not in FAMILIES or not changes:
+            found.append(argument)
+            continue
+        found.append(f"{name}:{preset}" if preset else name)
+        for change in changes:
+            key, _, value = change.partition("=")
+            flag = {"true": [f"--{key}"], "false": [f"--no-{key}"]}.get(value.lower())
+            found += flag or [f"--{key}", *value.split(",")]
+    return found
+
+
 def generate(
     family: AnyFamily,
     *,
@@ -42,7 +58,8 @@ def generate(
     """Write random instances of a family into a folder.
 
     The folder's manifest.jsonl has a line for each file: family, parameters, seed, index, size, sha256. The parameters
-    of a family, and where they are explained: learnsys branch generate FAMILY --help.
+    of a family, and where they are explained: learnsys branch generate FAMILY --help. They may also be part of its
+    name, as in other commands: setcover:rows=100,cols=200.
 
     Args:
         out: the folder; a run that was killed continues there, and a larger count adds instances.

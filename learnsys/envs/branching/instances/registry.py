@@ -64,6 +64,13 @@ def parse_family(text: str) -> Family:
     Raises:
         InputError: as `make_family` does.
     """
+    name, preset, changes = split_family(text)
+    family = make_family(name, preset)
+    return override(family, changes) if changes else family
+
+
+def split_family(text: str) -> tuple[str, str | None, list[str]]:
+    """Name, preset and changes, each "key=value", in the text that `parse_family` takes."""
     name, _, rest = text.partition(":")
     parts: list[str] = []
     for part in rest.split(",") if rest else []:
@@ -72,8 +79,7 @@ def parse_family(text: str) -> Family:
         else:
             parts.append(part)
     preset = parts.pop(0) if parts and "=" not in parts[0] else None
-    family = make_family(name, preset)
-    return override(family, parts) if parts else family
+    return name, preset, parts
 
 
 def family_names() -> Iterator[str]:
